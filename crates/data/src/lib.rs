@@ -1,0 +1,1 @@
+//! The data-channel broker: offers, dials, ports, proof of ownership, and the pump.

@@ -1,0 +1,1 @@
+//! Sockets and TLS; the only crate that names rustls.

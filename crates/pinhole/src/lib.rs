@@ -1,0 +1,1 @@
+//! The seam to a packet filter: one hole for one announced data connection.

@@ -1,0 +1,2 @@
+//! FTP server, client, proxy and smart firewall in one program.
+fn main() {}

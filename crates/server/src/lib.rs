@@ -1,0 +1,1 @@
+//! Runs server sessions on storage and accounts.

@@ -1,0 +1,1 @@
+//! Storage behind paths that cannot escape.

@@ -1,0 +1,2 @@
+//! Chores: test, layers, bench, docs.
+fn main() {}
