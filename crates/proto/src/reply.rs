@@ -1,0 +1,160 @@
+//! Replies as a server writes them.
+
+use std::fmt::{self, Write as _};
+
+use crate::Code;
+
+/// One reply, of one or more lines, that no argument can forge.
+///
+/// CR, LF and NUL in any text become `?` when the reply is made, so that a file name echoed in it can
+/// neither end the line nor begin another reply (RFC 959 §4.2). Every line between the first and the last
+/// is indented by one space, so that none can be taken for the end of the reply.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reply {
+    code: Code,
+    /// The lines, parted by LF; a line itself holds none.
+    text: Vec<u8>,
+}
+
+impl Reply {
+    /// A reply of one line.
+    #[must_use]
+    pub fn new(code: Code, text: impl fmt::Display) -> Self {
+        Self { code, text: Vec::new() }.push(text, false)
+    }
+
+    /// A reply of one line whose text is octets, such as a path (RFC 2640 §3: names need not be UTF-8).
+    #[must_use]
+    pub fn octets(code: Code, text: &[u8]) -> Self {
+        let mut reply = Self { code, text: Vec::with_capacity(text.len()) };
+        reply.text.extend(text.iter().copied().map(harmless));
+        reply
+    }
+
+    /// Adds a line.
+    #[must_use]
+    pub fn line(self, text: impl fmt::Display) -> Self {
+        self.push(text, true)
+    }
+
+    /// Adds a line of octets.
+    #[must_use]
+    pub fn line_octets(mut self, text: &[u8]) -> Self {
+        self.text.push(b'\n');
+        self.text.extend(text.iter().copied().map(harmless));
+        self
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The lines without code and line end.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.text.split(|&b| b == b'\n')
+    }
+
+    /// Appends the reply as it goes on the wire, CRLF included; 0xFF is doubled as Telnet demands
+    /// (RFC 959 §3.1.1.5.2, RFC 854).
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        let last = self.text.iter().filter(|&&b| b == b'\n').count();
+        out.reserve(self.text.len() + 6 * (last + 1));
+        for (at, line) in self.lines().enumerate() {
+            if at == 0 || at == last {
+                out.extend_from_slice(&self.code.digits());
+                out.push(if at == last { b' ' } else { b'-' });
+            } else {
+                out.push(b' ');
+            }
+            if line.contains(&IAC) {
+                line.iter().for_each(|&b| out.extend(std::iter::repeat_n(b, 1 + usize::from(b == IAC))));
+            } else {
+                out.extend_from_slice(line);
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn push(mut self, text: impl fmt::Display, new_line: bool) -> Self {
+        if new_line {
+            self.text.push(b'\n');
+        }
+        // Writing into a vector cannot fail; a failing `Display` leaves a shorter text.
+        let _ = write!(Harmless(&mut self.text), "{text}");
+        self
+    }
+}
+
+const IAC: u8 = 0xFF;
+
+const fn harmless(octet: u8) -> u8 {
+    if matches!(octet, b'\r' | b'\n' | 0) { b'?' } else { octet }
+}
+
+struct Harmless<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Harmless<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.bytes().map(harmless));
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reply {
+    /// The reply as a person reads it: lines parted by LF, octets that are not UTF-8 replaced.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, String::from_utf8_lossy(&self.text))
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(reply: &Reply) -> String {
+        let mut out = Vec::new();
+        reply.emit(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn one_line_is_code_blank_text() {
+        assert_eq!(wire(&Reply::new(Code::OK, "Fine.")), "200 Fine.\r\n");
+        assert_eq!(wire(&Reply::new(Code::OK, "")), "200 \r\n");
+    }
+
+    #[test]
+    fn middle_lines_are_indented_and_the_last_repeats_the_code() {
+        let reply = Reply::new(Code::SYSTEM_STATUS, "Features:").line("UTF8").line("End");
+        assert_eq!(wire(&reply), "211-Features:\r\n UTF8\r\n211 End\r\n");
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_reply_line() {
+        let hostile = "x\r\n230 Logged in\0";
+        for reply in [
+            Reply::new(Code::FILE_UNAVAILABLE, hostile),
+            Reply::octets(Code::FILE_UNAVAILABLE, hostile.as_bytes()),
+            Reply::new(Code::HELP, "a").line(hostile).line_octets(hostile.as_bytes()).line("b"),
+        ] {
+            let out = wire(&reply);
+            assert!(!out.contains("\n230"), "{out:?}");
+            assert_eq!(out.matches("\r\n").count(), reply.lines().count(), "{out:?}");
+        }
+    }
+
+    #[test]
+    fn telnet_iac_is_doubled() {
+        let mut out = Vec::new();
+        Reply::octets(Code::PATH, b"\"/\xFF\"").emit(&mut out);
+        assert_eq!(out, b"257 \"/\xFF\xFF\"\r\n");
+    }
+}
