@@ -1,0 +1,101 @@
+//! Sockets, set up the way FTP wants them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Connections the kernel finishes on our behalf before we accept them. A short queue greets a crowd of
+/// clients with silence; the kernel cuts this to `net.core.somaxconn` (4096 by default).
+const BACKLOG: i32 = 4096;
+
+/// Opens a listening socket.
+///
+/// An IPv6 address listens for IPv6 only, so that `0.0.0.0` and `[::]` can both be bound to one port, and
+/// no IPv4 client turns up in the shape `::ffff:a.b.c.d`. A port in TIME_WAIT is no obstacle.
+///
+/// # Errors
+/// As `bind(2)` and `listen(2)`: the port is taken, or below 1024 without the right to it.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Sets up a control connection: replies leave at once, a dead peer is noticed after two minutes, and
+/// urgent data stays in the stream.
+///
+/// The last one is for ABOR: clients send Telnet IP and the Synch signal as urgent data (RFC 959 §4.1.3),
+/// and without it the kernel would take one octet out of the line.
+///
+/// # Errors
+/// As `setsockopt(2)`; in practice only if the connection is gone already.
+pub fn prepare_control(stream: &TcpStream) -> io::Result<()> {
+    prepare_data(stream)?;
+    SockRef::from(stream).set_out_of_band_inline(true)
+}
+
+/// Sets up a data connection: the last segment leaves at once, and a dead peer is noticed after two minutes
+/// (60 s of silence, then four probes 15 s apart).
+///
+/// # Errors
+/// As `setsockopt(2)`; in practice only if the connection is gone already.
+pub fn prepare_data(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    let probes =
+        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&probes.with_retries(4))
+}
+
+/// Connects to `to`, from `local` if given; port 0 in `local` leaves the port to the kernel.
+///
+/// A fixed local port (20, RFC 959 §3.2) may still be in TIME_WAIT towards other peers; that does not hinder
+/// this connection. There is no deadline here: the caller sets one.
+///
+/// # Errors
+/// As `bind(2)` and `connect(2)`. `InvalidInput` if the two addresses are not of one family.
+pub async fn connect_from(local: Option<SocketAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(local) = local {
+        if local.is_ipv4() != to.is_ipv4() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "local and remote address differ in family",
+            ));
+        }
+        if local.port() != 0 {
+            socket.set_reuseaddr(true)?;
+        }
+        socket.bind(local)?;
+    }
+    socket.connect(to).await
+}
+
+/// The ports the kernel hands out by itself; a passive range should lie outside.
+///
+/// Read from `/proc/sys/net/ipv4/ip_local_port_range` (it counts for IPv6 too); 32768 to 60999, the default
+/// of Linux, where that file is missing.
+pub fn ephemeral_range() -> RangeInclusive<u16> {
+    std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|text| parse_range(&text))
+        .unwrap_or(32768..=60999)
+}
+
+fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut bounds = text.split_ascii_whitespace().map(str::parse);
+    match (bounds.next()?, bounds.next()?) {
+        (Ok(low), Ok(high)) if low <= high => Some(low..=high),
+        _ => None,
+    }
+}
