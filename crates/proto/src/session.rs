@@ -1,0 +1,8 @@
+//! Sessions as state machines: octets in, decisions out; the shell around them does the work.
+
+mod features;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use server::{Action, Channel, Policy, ServerSession, Transfer, TransferKind, Verdict};

@@ -1,0 +1,112 @@
+//! FEAT, HELP and OPTS MLST, derived from the table of verbs.
+
+use super::ServerSession;
+use crate::{Algorithm, Code, Reply, Support, VERBS, Verb};
+
+/// The facts that MLST and MLSD can give, and whether each is given by default (RFC 3659 §7.5).
+pub(super) const FACTS: [(&str, bool); 8] = [
+    ("type", true),
+    ("size", true),
+    ("modify", true),
+    ("perm", true),
+    ("unique", true),
+    ("UNIX.mode", true),
+    ("UNIX.owner", false),
+    ("UNIX.group", false),
+];
+
+/// The FEAT reply (RFC 2389 §3.2).
+pub(super) fn feat(session: &ServerSession) -> Reply {
+    let policy = session.policy();
+    let mut reply = Reply::new(Code::SYSTEM_STATUS, "Features:");
+    for row in VERBS {
+        let on = match row.verb {
+            Verb::Pbsz | Verb::Prot => policy.tls,
+            Verb::Xcrc | Verb::Xmd5 | Verb::Xsha1 | Verb::Xsha256 | Verb::Xsha512 => {
+                Algorithm::ALL.iter().any(|digest| digest.2 == row.verb && policy.hashes.contains(&digest.0))
+            }
+            _ => true,
+        };
+        if let Some(line) = row.feat.filter(|_| on) {
+            reply = reply.line(line);
+        }
+        match row.verb {
+            Verb::Auth if policy.tls => reply = reply.line("AUTH TLS"),
+            Verb::Ccc if policy.tls && policy.ccc => reply = reply.line("CCC"),
+            Verb::Hash if !policy.hashes.is_empty() => reply = reply.line(hash_line(session)),
+            Verb::Mlst => reply = reply.line(mlst_line(session.facts())),
+            _ => {}
+        }
+    }
+    reply.line("TVFS").line("UTF8").line("End")
+}
+
+/// The HELP reply: all verbs, or one (RFC 959 §4.1.3).
+pub(super) fn help(topic: Option<&[u8]>) -> Reply {
+    match topic.map(|topic| Verb::read(topic.trim_ascii())) {
+        None => {
+            let mut reply = Reply::new(Code::HELP, "These commands are served:");
+            let served: Vec<&str> = VERBS
+                .iter()
+                .filter(|row| !matches!(row.support, Support::Refused(_)))
+                .map(|row| row.name)
+                .collect();
+            for names in served.chunks(10) {
+                reply = reply.line(names.join(" "));
+            }
+            reply.line("HELP and a command shows its form.")
+        }
+        Some(Some(Verb::Site)) => site_help(),
+        Some(Some(verb)) => {
+            Reply::new(Code::HELP, format_args!("Syntax: {} ({})", verb.info().syntax(), verb.info().spec))
+        }
+        Some(None) => Reply::new(Code::NOT_IMPLEMENTED, "No such command; HELP lists them."),
+    }
+}
+
+/// The reply to SITE HELP.
+pub(super) fn site_help() -> Reply {
+    Reply::new(Code::HELP, "These SITE commands are served:")
+        .line("CHMOD mode path")
+        .line("UTIME YYYYMMDDhhmmss path")
+        .line("SYMLINK target link")
+        .line("UMASK [mask]")
+        .line("IDLE [seconds]")
+        .line("HELP")
+        .line("End")
+}
+
+/// OPTS MLST: the reply, and the facts that stay on, as a list with semicolons (RFC 3659 §7.9).
+pub(super) fn mlst_options(wanted: &[u8]) -> (Reply, Vec<u8>) {
+    let mut facts = String::new();
+    for (name, _) in FACTS {
+        if wanted.split(|&b| b == b';').any(|want| want.trim_ascii().eq_ignore_ascii_case(name.as_bytes())) {
+            facts.push_str(name);
+            facts.push(';');
+        }
+    }
+    let text = if facts.is_empty() { "MLST OPTS".to_owned() } else { format!("MLST OPTS {facts}") };
+    (Reply::new(Code::OK, text), facts.into_bytes())
+}
+
+/// `MLST type*;size*;…`: the star marks what is given now.
+fn mlst_line(on: Option<&[u8]>) -> String {
+    let mut line = "MLST ".to_owned();
+    for (name, by_default) in FACTS {
+        let given = on.map_or(by_default, |on| on.split(|&b| b == b';').any(|fact| fact == name.as_bytes()));
+        line.push_str(name);
+        line.push_str(if given { "*;" } else { ";" });
+    }
+    line
+}
+
+/// `HASH SHA-256*;SHA-512;…` (draft-bryan-ftpext-hash §3.1).
+fn hash_line(session: &ServerSession) -> String {
+    let names: Vec<String> = session
+        .policy()
+        .hashes
+        .iter()
+        .map(|&digest| format!("{}{}", digest.name(), if session.hash() == Some(digest) { "*" } else { "" }))
+        .collect();
+    format!("HASH {}", names.join(";"))
+}

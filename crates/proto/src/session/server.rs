@@ -1,0 +1,732 @@
+//! The server's side of a control connection.
+
+use std::net::IpAddr;
+
+use super::features;
+use crate::{
+    Algorithm, Announced, Class, Code, Command, Epsv, Family, ListArg, Mechanism, Mode, ParseError, Phase,
+    Protection, Reply, Representation, Site, Support, Verb, Vetted,
+};
+
+/// What the administrator decided, as far as the dialogue depends on it.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whether AUTH TLS is offered. Default true.
+    pub tls: bool,
+    /// Whether login and data need TLS. Default false.
+    pub tls_required: bool,
+    /// Whether CCC is allowed (RFC 4217 §6). Default false: names and commands would go in the clear.
+    pub ccc: bool,
+    /// Digests for HASH, the first being the default; empty turns HASH off.
+    pub hashes: Vec<Algorithm>,
+    /// Refused commands before a login after which the session ends with 421. Default 30.
+    pub unknown_before_login: u32,
+    /// Failed logins after which the session ends with 421. Default 5.
+    pub failed_logins: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            tls: true,
+            tls_required: false,
+            ccc: false,
+            hashes: Algorithm::ALL.map(|row| row.0).to_vec(),
+            unknown_before_login: 30,
+            failed_logins: 5,
+        }
+    }
+}
+
+/// How a data connection will come about, as the last announcement left it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channel {
+    /// Nobody announced anything.
+    #[default]
+    None,
+    /// We announced a port (PASV, EPSV).
+    Passive,
+    /// The client announced a port (PORT, EPRT).
+    Active,
+}
+
+/// What a transfer command wants done, with everything the session knows about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer<'a> {
+    /// Which command, and its path.
+    pub kind: TransferKind<'a>,
+    /// Where the data connection comes from.
+    pub channel: Channel,
+    /// Octets to skip, from REST. 0 without it.
+    pub restart: u64,
+    /// TYPE.
+    pub representation: Representation,
+    /// MODE.
+    pub mode: Mode,
+    /// PROT.
+    pub protection: Protection,
+}
+
+/// The commands that use the data channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the verb of its RFC")]
+pub enum TransferKind<'a> {
+    Retr(&'a [u8]),
+    Stor(&'a [u8]),
+    Appe(&'a [u8]),
+    Stou(Option<&'a [u8]>),
+    List(ListArg<'a>),
+    Nlst(ListArg<'a>),
+    Mlsd(Option<&'a [u8]>),
+}
+
+impl TransferKind<'_> {
+    /// The verb, for logs.
+    #[must_use]
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::Retr(_) => Verb::Retr,
+            Self::Stor(_) => Verb::Stor,
+            Self::Appe(_) => Verb::Appe,
+            Self::Stou(_) => Verb::Stou,
+            Self::List(_) => Verb::List,
+            Self::Nlst(_) => Verb::Nlst,
+            Self::Mlsd(_) => Verb::Mlsd,
+        }
+    }
+}
+
+/// What the shell has to do next. Exactly one answers each command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action<'a> {
+    /// Send it.
+    Reply(Reply),
+    /// Send it and close the connection.
+    Close(Reply),
+    /// Send it in the clear, drop whatever was read behind the command (RFC 4217 §4; the STARTTLS
+    /// injection), shake hands, and say [`ServerSession::tls_started`].
+    StartTls(Reply),
+    /// Send it over TLS, end TLS and go on in the clear (CCC).
+    StopTls(Reply),
+    /// Check the password and say [`ServerSession::verified`].
+    Verify {
+        /// The name given to USER.
+        user: Vec<u8>,
+        /// The argument of PASS.
+        secret: &'a [u8],
+    },
+    /// Open a passive port and say [`ServerSession::offered`]; the verb tells which reply it makes.
+    Offer(Verb),
+    /// Let nothing but this be dialled next, open a pinhole for it and say [`ServerSession::targeted`].
+    Target(Vetted),
+    /// Move data; the session has forgotten channel and restart offset.
+    Transfer(Transfer<'a>),
+    /// Do it on the storage and send the reply that fits.
+    Perform(Command<'a>),
+    /// Rename; `from` is what RNFR named.
+    Rename {
+        /// The argument of RNFR.
+        from: Vec<u8>,
+        /// The argument of RNTO.
+        to: &'a [u8],
+    },
+    /// RNFR: if it exists, say [`ServerSession::rename_from`] and send what that returns.
+    RenameFrom(&'a [u8]),
+    /// SITE IDLE: set the idle timeout, as far as policy allows, and answer.
+    Idle(Option<u64>),
+    /// STAT without a path: send [`ServerSession::status`] with what else is known.
+    Status,
+    /// REIN: forget the user and what belongs to him, then send it.
+    Reinitialize(Reply),
+}
+
+/// What became of a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Right; the text of 230.
+    Accepted(String),
+    /// Wrong, or no such user, or not allowed: the client is not told which.
+    Rejected,
+    /// The user may log in over TLS only.
+    NeedsTls,
+    /// Too many failures: close.
+    TooMany,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Login {
+    NeedUser,
+    NeedPassword(Vec<u8>),
+    In(Vec<u8>),
+}
+
+/// One control connection, seen by the server: no socket, no clock, no storage.
+///
+/// Feed it commands with [`Self::command`]; do what the [`Action`] says; report back with the method the
+/// action names. The working directory belongs to the shell, since only storage can tell what it is.
+#[derive(Clone, Debug)]
+pub struct ServerSession {
+    policy: Policy,
+    peer: IpAddr,
+    login: Login,
+    /// Control channel under TLS.
+    secure: bool,
+    pbsz: bool,
+    protection: Protection,
+    representation: Representation,
+    mode: Mode,
+    channel: Channel,
+    epsv_all: bool,
+    restart: u64,
+    rename_from: Option<Vec<u8>>,
+    facts: Option<Vec<u8>>,
+    hash: Option<Algorithm>,
+    refused: u32,
+    failed: u32,
+    begun: bool,
+}
+
+impl ServerSession {
+    /// A session with a client at `peer`; `implicit` means that TLS was there before the greeting.
+    #[must_use]
+    pub fn new(policy: Policy, peer: IpAddr, implicit: bool) -> Self {
+        let hash = policy.hashes.first().copied();
+        Self {
+            policy,
+            peer: peer.to_canonical(),
+            login: Login::NeedUser,
+            secure: implicit,
+            // Implicit TLS protects data from the start, as its clients expect.
+            pbsz: implicit,
+            protection: if implicit { Protection::Private } else { Protection::Clear },
+            representation: Representation::Ascii,
+            mode: Mode::Stream,
+            channel: Channel::None,
+            epsv_all: false,
+            restart: 0,
+            rename_from: None,
+            facts: None,
+            hash,
+            refused: 0,
+            failed: 0,
+            begun: false,
+        }
+    }
+
+    /// Whether a user is logged in, and under which name.
+    #[must_use]
+    pub fn user(&self) -> Option<&[u8]> {
+        match &self.login {
+            Login::In(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Whether the control channel is under TLS.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// PROT as it stands.
+    #[must_use]
+    pub const fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// The channel as the last announcement left it; the shell drops an offer that this no longer names.
+    #[must_use]
+    pub const fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// What OPTS MLST asked for, as sent; `None` for the default facts (RFC 3659 §7.9).
+    #[must_use]
+    pub fn facts(&self) -> Option<&[u8]> {
+        self.facts.as_deref()
+    }
+
+    /// The digest for HASH.
+    #[must_use]
+    pub const fn hash(&self) -> Option<Algorithm> {
+        self.hash
+    }
+
+    /// TYPE as it stands; SIZE depends on it (RFC 3659 §4).
+    #[must_use]
+    pub const fn representation(&self) -> Representation {
+        self.representation
+    }
+
+    /// A line that could not be read as a line: too long, or with NUL or a bare CR in it.
+    pub fn bad_line(&mut self, why: impl std::fmt::Display) -> Action<'static> {
+        self.refuse(Reply::new(Code::UNRECOGNIZED, why))
+    }
+
+    /// Judges one line without its CRLF.
+    pub fn line<'a>(&mut self, line: &'a [u8]) -> Action<'a> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        if first && other_protocol(line) {
+            // ALPACA: never reflect what a browser sent, and do not go on talking to it.
+            return Action::Close(Reply::new(Code::UNRECOGNIZED, "This is an FTP server."));
+        }
+        match Command::parse(line) {
+            Ok(command) => self.command(command),
+            Err(ParseError::NotImplemented { verb: Verb::Prot, why }) => {
+                // RFC 4217 §9: levels S and E are 536.
+                self.refuse(Reply::new(Code::PROTECTION_NOT_SUPPORTED, format_args!("PROT: {why}.")))
+            }
+            Err(error) => match error.verb().map(Verb::info) {
+                Some(info) if info.needs == Phase::LoggedIn && self.user().is_none() => {
+                    self.refuse(Reply::new(Code::NOT_LOGGED_IN, PLEASE_LOG_IN))
+                }
+                _ => self.refuse(error.reply()),
+            },
+        }
+    }
+
+    /// Judges one command.
+    pub fn command<'a>(&mut self, command: Command<'a>) -> Action<'a> {
+        let renaming = self.rename_from.take();
+        let Some(info) = command.verb().map(Verb::info) else {
+            return self
+                .refuse(Reply::new(Code::UNRECOGNIZED, "Command not recognized; HELP lists what is."));
+        };
+        if let Support::Refused(why) = info.support {
+            return self.refuse(Reply::new(
+                Code::NOT_IMPLEMENTED,
+                format_args!("{} is not served: {why}.", info.name),
+            ));
+        }
+        if info.needs == Phase::LoggedIn && self.user().is_none() {
+            return self.refuse(Reply::new(Code::NOT_LOGGED_IN, PLEASE_LOG_IN));
+        }
+        match command {
+            Command::User(name) => self.user_given(name),
+            Command::Pass(secret) => self.password(secret),
+            Command::Acct(_) => reply(Code::SUPERFLUOUS, "No account is needed."),
+            Command::Rein => self.reinitialize(),
+            Command::Quit => Action::Close(Reply::new(Code::CLOSING, "Goodbye.")),
+            Command::Noop => reply(Code::OK, "Still here."),
+            Command::Syst => reply(Code::SYSTEM_TYPE, "UNIX Type: L8"),
+            Command::Feat => Action::Reply(features::feat(self)),
+            Command::Help(topic) => Action::Reply(features::help(topic)),
+            Command::Opts { command, options } => Action::Reply(self.options(command, options)),
+            Command::Host(_) if self.login != Login::NeedUser => {
+                // RFC 7151 §3.1: HOST comes before USER.
+                reply(Code::BAD_SEQUENCE, "HOST comes before USER.")
+            }
+            Command::Host(_) => reply(Code::READY, "Host accepted."),
+            Command::Lang(tag) => lang(tag),
+            Command::Clnt(_) => reply(Code::OK, "Noted."),
+            Command::Csid(_) => reply(Code::OK, "Name=portway; Version=0; "),
+            Command::Auth(mechanism) => self.auth(mechanism),
+            Command::Pbsz(_) if !self.secure => reply(Code::BAD_SEQUENCE, "AUTH TLS comes before PBSZ."),
+            Command::Pbsz(_) => {
+                self.pbsz = true;
+                // RFC 4217 §8: over TLS the only size is 0.
+                reply(Code::OK, "PBSZ=0")
+            }
+            Command::Prot(level) => self.protect(level),
+            Command::Ccc => self.clear_command_channel(),
+            Command::Type(representation) => {
+                self.representation = representation;
+                reply(
+                    Code::OK,
+                    match representation {
+                        Representation::Ascii => "Type is ASCII.",
+                        Representation::Image => "Type is image (binary).",
+                    },
+                )
+            }
+            Command::Mode(Mode::Block) => {
+                reply(Code::PARAMETER_NOT_IMPLEMENTED, "MODE: only S (stream) and Z (deflate) are served.")
+            }
+            Command::Mode(mode) => {
+                self.mode = mode;
+                reply(
+                    Code::OK,
+                    match mode {
+                        Mode::Deflate => "Mode is deflate.",
+                        _ => "Mode is stream.",
+                    },
+                )
+            }
+            Command::Stru(_) => reply(Code::OK, "Structure is file."),
+            Command::Allo(_) => reply(Code::SUPERFLUOUS, "No allocation is needed."),
+            Command::Rest(offset) => {
+                self.restart = offset;
+                reply(Code::PENDING, format_args!("Restarting at {offset}; send the transfer command."))
+            }
+            Command::Pasv => self.passive(),
+            Command::Epsv(kind) => self.extended_passive(kind),
+            Command::Port(announced) => self.active(Verb::Port, announced),
+            Command::Eprt(announced) => self.active(Verb::Eprt, announced),
+            Command::Retr(path) => self.transfer(TransferKind::Retr(path)),
+            Command::Stor(path) => self.transfer(TransferKind::Stor(path)),
+            Command::Appe(path) => self.transfer(TransferKind::Appe(path)),
+            Command::Stou(name) => self.transfer(TransferKind::Stou(name)),
+            Command::List(arg) => self.transfer(TransferKind::List(arg)),
+            Command::Nlst(arg) => self.transfer(TransferKind::Nlst(arg)),
+            Command::Mlsd(path) => self.transfer(TransferKind::Mlsd(path)),
+            Command::Rnfr(path) => Action::RenameFrom(path),
+            Command::Rnto(to) => match renaming {
+                Some(from) => Action::Rename { from, to },
+                None => reply(Code::BAD_SEQUENCE, "RNFR comes before RNTO."),
+            },
+            // RFC 959 §4.1.3: with no transfer to abort, ABOR succeeds at once.
+            Command::Abor => {
+                self.channel = Channel::None;
+                reply(Code::TRANSFER_COMPLETE, "No transfer to abort.")
+            }
+            Command::Stat(None) => Action::Status,
+            Command::Site(Site::Idle(seconds)) => Action::Idle(seconds),
+            Command::Site(Site::Help(_)) => Action::Reply(features::site_help()),
+            Command::Site(Site::Other(_)) => {
+                reply(Code::NOT_IMPLEMENTED, "SITE: not one of CHMOD, UTIME, SYMLINK, UMASK, IDLE, HELP.")
+            }
+            Command::Hash(_) if self.hash.is_none() => reply(Code::NOT_IMPLEMENTED, "Digests are off."),
+            Command::Digest { algorithm, .. } if !self.policy.hashes.contains(&algorithm) => {
+                reply(Code::NOT_IMPLEMENTED, "This digest is off.")
+            }
+            other => Action::Perform(other),
+        }
+    }
+
+    /// TLS is up on the control channel (RFC 4217 §4): what was agreed in the clear is forgotten.
+    pub fn tls_started(&mut self) {
+        self.secure = true;
+        self.login = Login::NeedUser;
+        self.reset_transfer_parameters();
+    }
+
+    /// CCC is done: the control channel is clear, PROT stays as it is (RFC 4217 §6).
+    pub fn tls_stopped(&mut self) {
+        self.secure = false;
+    }
+
+    /// The password has been checked.
+    pub fn verified(&mut self, verdict: Verdict) -> Action<'static> {
+        let user = match std::mem::replace(&mut self.login, Login::NeedUser) {
+            Login::NeedPassword(user) => user,
+            other => {
+                self.login = other;
+                return reply(Code::BAD_SEQUENCE, "USER comes before PASS.");
+            }
+        };
+        match verdict {
+            Verdict::Accepted(text) => {
+                self.login = Login::In(user);
+                self.failed = 0;
+                reply(Code::LOGGED_IN, text)
+            }
+            Verdict::NeedsTls => reply(Code::NOT_LOGGED_IN, "This account needs TLS: send AUTH TLS first."),
+            Verdict::TooMany => {
+                Action::Close(Reply::new(Code::UNAVAILABLE, "Too many failed logins; try again later."))
+            }
+            Verdict::Rejected => {
+                self.failed += 1;
+                if self.failed >= self.policy.failed_logins {
+                    Action::Close(Reply::new(Code::UNAVAILABLE, "Too many failed logins; closing."))
+                } else {
+                    reply(Code::NOT_LOGGED_IN, "Login incorrect.")
+                }
+            }
+        }
+    }
+
+    /// A passive port is open, pinhole included; makes the 227 or 229.
+    pub fn offered(&mut self, verb: Verb, announced: Announced) -> Reply {
+        let text = match (verb, announced.host_port()) {
+            (Verb::Pasv, Some(six)) => (Code::PASSIVE, format!("Entering Passive Mode ({six}).")),
+            (Verb::Pasv, None) => return wants_epsv(),
+            _ => (
+                Code::EXTENDED_PASSIVE,
+                format!("Entering Extended Passive Mode ({}).", announced.port_only()),
+            ),
+        };
+        self.channel = Channel::Passive;
+        Reply::new(text.0, text.1)
+    }
+
+    /// The client's port may be dialled, pinhole included; makes the 200.
+    pub fn targeted(&mut self) -> Reply {
+        self.channel = Channel::Active;
+        Reply::new(Code::OK, "I will connect to you there.")
+    }
+
+    /// The announced port will not be used: the offer failed or was given up.
+    pub fn channel_lost(&mut self) {
+        self.channel = Channel::None;
+    }
+
+    /// What RNFR named is there.
+    pub fn rename_from(&mut self, path: &[u8]) -> Reply {
+        self.rename_from = Some(path.to_vec());
+        Reply::new(Code::PENDING, "Ready for RNTO.")
+    }
+
+    /// STAT: the state of the session (RFC 959 §4.1.3), with `more` lines of the shell's.
+    #[must_use]
+    pub fn status(&self, more: &[String]) -> Reply {
+        let mut status = Reply::new(Code::SYSTEM_STATUS, "portway FTP server status:")
+            .line(format_args!("Connected from {}", self.peer));
+        if let Some(user) = self.user() {
+            status = status.line(format_args!("Logged in as {}", String::from_utf8_lossy(user)));
+        }
+        let tls = |on| if on { "TLS" } else { "clear" };
+        status = status
+            .line(format_args!(
+                "TYPE {}, STRU F, MODE {}",
+                if self.representation == Representation::Ascii { "A" } else { "I" },
+                if self.mode == Mode::Deflate { "Z" } else { "S" }
+            ))
+            .line(format_args!(
+                "Control channel {}, data channel {}",
+                tls(self.secure),
+                tls(self.protection == Protection::Private)
+            ));
+        for line in more {
+            status = status.line(line);
+        }
+        status.line("End of status.")
+    }
+
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn user_given(&mut self, name: &[u8]) -> Action<'static> {
+        if self.policy.tls_required && !self.secure {
+            return self
+                .refuse(Reply::new(Code::NOT_LOGGED_IN, "This server needs TLS: send AUTH TLS first."));
+        }
+        self.login = Login::NeedPassword(name.to_vec());
+        // The same for every name: a stranger must not learn who has an account.
+        reply(Code::NEED_PASSWORD, "Password, please.")
+    }
+
+    fn password<'a>(&mut self, secret: &'a [u8]) -> Action<'a> {
+        match &self.login {
+            Login::NeedPassword(user) => Action::Verify { user: user.clone(), secret },
+            Login::NeedUser => reply(Code::BAD_SEQUENCE, "USER comes before PASS."),
+            Login::In(_) => reply(Code::SUPERFLUOUS, "You are logged in."),
+        }
+    }
+
+    fn reinitialize(&mut self) -> Action<'static> {
+        self.login = Login::NeedUser;
+        self.reset_transfer_parameters();
+        Action::Reinitialize(Reply::new(Code::READY, "Ready for a new user."))
+    }
+
+    fn reset_transfer_parameters(&mut self) {
+        self.representation = Representation::Ascii;
+        self.mode = Mode::Stream;
+        self.channel = Channel::None;
+        self.restart = 0;
+        self.rename_from = None;
+        self.epsv_all = false;
+    }
+
+    fn auth(&mut self, mechanism: Mechanism<'_>) -> Action<'static> {
+        match mechanism {
+            _ if !self.policy.tls => reply(Code::NOT_IMPLEMENTED, "TLS is off on this server."),
+            Mechanism::Other(_) => reply(Code::PARAMETER_NOT_IMPLEMENTED, "AUTH: only TLS is served."),
+            _ if self.secure => reply(Code::BAD_SEQUENCE, "The control channel is under TLS already."),
+            kind => {
+                self.pbsz = kind == Mechanism::TlsWithData;
+                self.protection =
+                    if kind == Mechanism::TlsWithData { Protection::Private } else { Protection::Clear };
+                Action::StartTls(Reply::new(Code::AUTH_OK, "Start TLS now."))
+            }
+        }
+    }
+
+    fn protect(&mut self, level: Protection) -> Action<'static> {
+        if !self.pbsz {
+            // RFC 4217 §9: PBSZ comes first, and PBSZ needs AUTH.
+            return reply(Code::BAD_SEQUENCE, "AUTH TLS and PBSZ 0 come before PROT.");
+        }
+        if level == Protection::Clear && self.policy.tls_required {
+            return reply(Code::DENIED_BY_POLICY, "This server sends data over TLS only.");
+        }
+        if self.protection != level {
+            // An open port was announced for the other kind.
+            self.channel = Channel::None;
+        }
+        self.protection = level;
+        reply(
+            Code::OK,
+            match level {
+                Protection::Private => "Data goes over TLS.",
+                Protection::Clear => "Data goes in the clear.",
+            },
+        )
+    }
+
+    fn clear_command_channel(&self) -> Action<'static> {
+        if !self.secure {
+            // RFC 4217 §6 and RFC 2228 §3: CCC without protection is 533.
+            return reply(Code::PROTECTION_DENIED, "The control channel is clear already.");
+        }
+        if !self.policy.ccc {
+            return reply(Code::DENIED_BY_POLICY, "CCC is off: commands stay under TLS.");
+        }
+        Action::StopTls(Reply::new(Code::OK, "Commands go in the clear from here."))
+    }
+
+    fn passive(&mut self) -> Action<'static> {
+        if self.epsv_all {
+            return after_epsv_all("PASV");
+        }
+        if Family::of(self.peer) == Family::V6 {
+            return Action::Reply(wants_epsv());
+        }
+        self.channel = Channel::None;
+        Action::Offer(Verb::Pasv)
+    }
+
+    fn extended_passive(&mut self, kind: Epsv) -> Action<'static> {
+        match kind {
+            Epsv::All => {
+                // RFC 2428 §4: from here on only EPSV.
+                self.epsv_all = true;
+                self.channel = Channel::None;
+                return reply(Code::OK, "Only EPSV from here.");
+            }
+            Epsv::Family(family) if family != Family::of(self.peer) => {
+                return Action::Reply(wrong_family(Family::of(self.peer)));
+            }
+            _ => {}
+        }
+        self.channel = Channel::None;
+        Action::Offer(Verb::Epsv)
+    }
+
+    fn active(&mut self, verb: Verb, announced: Announced) -> Action<'static> {
+        if self.epsv_all {
+            return after_epsv_all(verb.name());
+        }
+        let family = Family::of(self.peer);
+        if Family::of(announced.claim().ip()) != family {
+            return Action::Reply(wrong_family(family));
+        }
+        self.channel = Channel::None;
+        match announced.vet(self.peer) {
+            Ok(vetted) => Action::Target(vetted),
+            Err(refused) => reply(Code::BAD_PARAMETER, format_args!("{}: {refused}.", verb.name())),
+        }
+    }
+
+    fn transfer<'a>(&mut self, kind: TransferKind<'a>) -> Action<'a> {
+        let (channel, restart) = (std::mem::take(&mut self.channel), std::mem::take(&mut self.restart));
+        if self.policy.tls_required && self.protection == Protection::Clear {
+            return reply(
+                Code::DATA_PROTECTION_REQUIRED,
+                "This server sends data over TLS only: send PROT P.",
+            );
+        }
+        if channel == Channel::None {
+            return reply(Code::CANT_OPEN_DATA, "No data channel: send EPSV, PASV, EPRT or PORT first.");
+        }
+        let (representation, mode, protection) = (self.representation, self.mode, self.protection);
+        Action::Transfer(Transfer { kind, channel, restart, representation, mode, protection })
+    }
+
+    fn options(&mut self, command: &[u8], options: Option<&[u8]>) -> Reply {
+        let is = |name: &[u8]| command.eq_ignore_ascii_case(name);
+        let words = options.unwrap_or_default();
+        if is(b"UTF8") || is(b"UTF-8") {
+            return match words.trim_ascii() {
+                on if on.is_empty() || on.eq_ignore_ascii_case(b"ON") || on.eq_ignore_ascii_case(b"NLST") => {
+                    Reply::new(Code::OK, "Names are UTF-8.")
+                }
+                _ => Reply::new(Code::BAD_PARAMETER, "OPTS UTF8: names are always UTF-8 here."),
+            };
+        }
+        if is(b"MLST") {
+            let (reply, facts) = features::mlst_options(words);
+            self.facts = Some(facts);
+            return reply;
+        }
+        if is(b"HASH") && !self.policy.hashes.is_empty() {
+            if words.is_empty() {
+                return Reply::new(Code::OK, self.hash.map_or("", Algorithm::name));
+            }
+            return match Algorithm::read(words.trim_ascii()).filter(|name| self.policy.hashes.contains(name))
+            {
+                Some(algorithm) => {
+                    self.hash = Some(algorithm);
+                    Reply::new(Code::OK, algorithm.name())
+                }
+                None => Reply::new(Code::BAD_PARAMETER, "OPTS HASH: unknown digest; FEAT lists them."),
+            };
+        }
+        if is(b"MODE") {
+            let mut words = words.split(|&b| b == b' ').filter(|word| !word.is_empty());
+            if words.next().is_some_and(|mode| mode.eq_ignore_ascii_case(b"Z")) {
+                // The level is our sender's own choice; a wish for one is heard and not obeyed.
+                return Reply::new(Code::OK, "MODE Z options accepted.");
+            }
+        }
+        Reply::new(Code::BAD_PARAMETER, "OPTS: no such option.")
+    }
+
+    /// Counts what was refused before a login, so that a babbling stranger is not served for ever.
+    fn refuse(&mut self, reply: Reply) -> Action<'static> {
+        if self.user().is_none() && reply.code().class() == Class::Permanent {
+            self.refused += 1;
+            if self.refused >= self.policy.unknown_before_login {
+                return Action::Close(Reply::new(Code::UNAVAILABLE, "Too many bad commands before a login."));
+            }
+        }
+        Action::Reply(reply)
+    }
+}
+
+const PLEASE_LOG_IN: &str = "Please log in with USER and PASS.";
+
+fn reply(code: Code, text: impl std::fmt::Display) -> Action<'static> {
+    Action::Reply(Reply::new(code, text))
+}
+
+fn wants_epsv() -> Reply {
+    Reply::new(Code::PROTOCOL_NOT_SUPPORTED, "PASV has no form for IPv6, send EPSV (2).")
+}
+
+fn wrong_family(ours: Family) -> Reply {
+    // RFC 2428 §2: the list of usable protocols stands in brackets.
+    Reply::new(
+        Code::PROTOCOL_NOT_SUPPORTED,
+        format_args!("Network protocol not supported, use ({})", ours.number()),
+    )
+}
+
+fn after_epsv_all(verb: &str) -> Action<'static> {
+    reply(Code::BAD_SEQUENCE, format_args!("{verb} is refused after EPSV ALL."))
+}
+
+fn lang(tag: Option<&[u8]>) -> Action<'static> {
+    match tag.map(<[u8]>::trim_ascii) {
+        None => reply(Code::OK, "Replies are in English."),
+        Some(tag)
+            if tag.get(..2).is_some_and(|two| two.eq_ignore_ascii_case(b"EN"))
+                && tag.get(2).is_none_or(|&b| b == b'-') =>
+        {
+            reply(Code::OK, "Replies are in English.")
+        }
+        Some(_) => reply(Code::PARAMETER_NOT_IMPLEMENTED, "LANG: only EN is served."),
+    }
+}
+
+/// A first line of HTTP, SMTP, TLS or SSH: not a client of ours.
+fn other_protocol(line: &[u8]) -> bool {
+    let word = line.split(|&b| b == b' ').next().unwrap_or_default();
+    const FOREIGN: [&[u8]; 10] =
+        [b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT", b"EHLO", b"HELO", b"PRI", b"PATCH"];
+    FOREIGN.iter().any(|verb| word.eq_ignore_ascii_case(verb))
+        || line.starts_with(b"SSH-")
+        || line.starts_with(b"\x16\x03")
+}
