@@ -1,0 +1,275 @@
+//! The log: events in from any thread, lines out from one.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+
+use crate::event::{Event, Severity, Warning};
+use crate::{Meter, Sink, Xferlog, text};
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2026-11-22T10:15:08Z login session=12 peer=192.0.2.7 user="ann" ok tls=1.3`
+    #[default]
+    Text,
+    /// One JSON object per line: `time` (RFC 3339, milliseconds), `event`, and the event's fields.
+    Json,
+}
+
+/// Lines that wait for the writer at most; further ones push out the oldest.
+const QUEUE: usize = 8192;
+
+/// How long the last handle's drop waits for what is still queued.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A cheap handle to the log; clone it freely.
+///
+/// [`record`](Self::record) never waits for the sink: a thread of its own writes. When the sink is slower than
+/// the events, the oldest ordinary lines are dropped first and their number is logged. Dropping the last handle
+/// writes what is queued, for at most 2 s.
+#[derive(Clone, Debug)]
+pub struct Log {
+    owner: Arc<Owner>,
+}
+
+/// Shared by the handles, not by the writer thread: its drop is the end of the log.
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    meter: Meter,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Something was queued, or the log was closed.
+    work: Condvar,
+    /// A line was written.
+    progress: Condvar,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    /// Lines dropped since the last time that this was logged.
+    dropped: u64,
+    /// Items ever queued (or dropped), and those of them that are done with.
+    queued: u64,
+    done: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Line(SystemTime, Event),
+    Reopen,
+}
+
+impl Log {
+    /// Starts the writer.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn new(format: LogFormat, sink: Sink) -> io::Result<Self> {
+        Self::start(Writer { format, sink, xferlog: None, line: String::new() }, QUEUE)
+    }
+
+    /// Like [`new`](Self::new), and each file transfer goes to the xferlog too.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn with_xferlog(format: LogFormat, sink: Sink, xferlog: Xferlog) -> io::Result<Self> {
+        Self::start(Writer { format, sink, xferlog: Some(xferlog), line: String::new() }, QUEUE)
+    }
+
+    fn start(writer: Writer, capacity: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            capacity,
+        });
+        let theirs = Arc::clone(&shared);
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&theirs))?;
+        Ok(Self { owner: Arc::new(Owner { shared, meter: Meter::default() }) })
+    }
+
+    /// Counts the event and queues its line, with the time of now.
+    pub fn record(&self, event: impl Into<Event>) {
+        let event = event.into();
+        self.owner.meter.count(&event);
+        let mut queue = self.owner.shared.lock();
+        if queue.items.len() >= self.owner.shared.capacity {
+            queue.drop_one();
+        }
+        queue.push(Item::Line(SystemTime::now(), event));
+        drop(queue);
+        self.owner.shared.work.notify_one();
+    }
+
+    /// Opens log files anew by their names; call it on SIGHUP. Lines recorded before go to the old files.
+    pub fn reopen(&self) {
+        self.owner.shared.lock().push(Item::Reopen);
+        self.owner.shared.work.notify_one();
+    }
+
+    /// Waits until all that was recorded before is written, or `patience` has passed.
+    ///
+    /// Returns whether all is written. Blocks the thread; meant for shutdown.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.owner.shared.wait_for_queued(patience)
+    }
+
+    /// The counters of everything ever recorded here, whether its line was dropped or not.
+    pub fn meter(&self) -> &Meter {
+        &self.owner.meter
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_one();
+        self.shared.wait_for_queued(LAST_WORDS);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // The queue is whole between any two statements; a panic elsewhere must not silence the log.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_queued(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut queue = self.lock();
+        let target = queue.queued;
+        while queue.done < target {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            queue = self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// The next item and the number of lines dropped before it; `None` once closed and empty.
+    fn take(&self) -> Option<(Item, u64)> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(item) = queue.items.pop_front() {
+                return Some((item, std::mem::take(&mut queue.dropped)));
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, item: Item) {
+        self.items.push_back(item);
+        self.queued += 1;
+    }
+
+    /// Makes room: the oldest ordinary line goes, or the oldest warning if there are only warnings.
+    fn drop_one(&mut self) {
+        let ordinary =
+            |item: &Item| matches!(item, Item::Line(_, event) if event.severity() == Severity::Info);
+        let line = |item: &Item| matches!(item, Item::Line(..));
+        let victim = self.items.iter().position(ordinary).or_else(|| self.items.iter().position(line));
+        if let Some(victim) = victim {
+            self.items.remove(victim);
+            self.dropped += 1;
+            self.done += 1;
+        }
+    }
+}
+
+/// The thread's side.
+#[derive(Debug)]
+struct Writer {
+    format: LogFormat,
+    sink: Sink,
+    xferlog: Option<Xferlog>,
+    /// Kept between lines for its capacity.
+    line: String,
+}
+
+impl Writer {
+    fn run(mut self, shared: &Shared) {
+        while let Some((item, dropped)) = shared.take() {
+            if dropped > 0 {
+                let detail = format!("{dropped} lines dropped: the log is read or stored too slowly");
+                self.write(
+                    SystemTime::now(),
+                    &Warning { what: "log_lines_dropped", detail: detail.into() }.into(),
+                );
+            }
+            match item {
+                Item::Line(time, event) => self.write(time, &event),
+                Item::Reopen => self.reopen(),
+            }
+            shared.lock().done += 1;
+            shared.progress.notify_all();
+        }
+    }
+
+    fn write(&mut self, time: SystemTime, event: &Event) {
+        self.line.clear();
+        self.line.push_str(&self.format.line(time, event));
+        self.line.push('\n');
+        // A log that cannot be written (disk full, pipe closed) must not stop the server, and there is nobody
+        // left to tell.
+        let _ = self.sink.write_line(self.line.as_bytes());
+        if let (Some(xferlog), Event::Transfer(transfer)) = (&mut self.xferlog, event) {
+            let _ = xferlog.write(time, transfer);
+        }
+    }
+
+    fn reopen(&mut self) {
+        let results = [Some(self.sink.reopen()), self.xferlog.as_mut().map(Xferlog::reopen)];
+        for error in results.into_iter().flatten().filter_map(Result::err) {
+            let detail = format!("cannot open the log anew, the old file goes on: {error}");
+            self.write(SystemTime::now(), &Warning { what: "log_reopen", detail: detail.into() }.into());
+        }
+    }
+}
+
+impl LogFormat {
+    /// One event as one line, without the line end.
+    pub fn line(self, time: SystemTime, event: &Event) -> String {
+        let time = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        match self {
+            Self::Text => {
+                let mut fields = String::with_capacity(256);
+                // Only an event that is not flat fails, and there is none.
+                let _ = text::write(event, &mut fields);
+                format!("{time:.0} {fields}")
+            }
+            Self::Json => {
+                let line = JsonLine { time: format!("{time:.3}"), event };
+                serde_json::to_string(&line).unwrap_or_default()
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    time: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+#[cfg(test)]
+mod tests;
