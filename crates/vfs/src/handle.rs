@@ -1,7 +1,7 @@
 //! Second names for files that are open already: `/proc/self/fd`.
 
 use crate::VfsError;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use rustix::path::DecInt;
@@ -9,12 +9,12 @@ use rustix::path::DecInt;
 /// Sets the mode of what `handle` stands for, whatever has happened to its name.
 ///
 /// A handle made for looking only refuses that itself (EBADF).
-pub(crate) fn set_mode(handle: impl AsFd, mode: Mode) -> Result<(), VfsError> {
+pub(crate) fn set_mode(handle: BorrowedFd<'_>, mode: Mode) -> Result<(), VfsError> {
     Ok(rustix::fs::chmodat(own_handles()?, DecInt::from_fd(handle), mode, AtFlags::empty())?)
 }
 
 /// Opens the same file again, with an offset of its own.
-pub(crate) fn open_again(handle: impl AsFd, flags: OFlags) -> Result<OwnedFd, VfsError> {
+pub(crate) fn open_again(handle: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, VfsError> {
     Ok(rustix::fs::openat(own_handles()?, DecInt::from_fd(handle), flags | OFlags::CLOEXEC, Mode::empty())?)
 }
 

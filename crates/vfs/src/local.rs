@@ -194,7 +194,7 @@ impl Vfs for LocalFs {
         }
         let (handle, old) = self.changeable(path)?;
         let kept = if old.kind == Kind::Dir { old.mode & 0o3000 } else { 0 };
-        handle::set_mode(handle, mode(kept | bits))
+        handle::set_mode(handle.as_fd(), mode(kept | bits))
     }
 
     fn symlink(&self, target: &[u8], link: &VPath) -> Result<(), VfsError> {

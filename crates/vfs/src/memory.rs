@@ -5,6 +5,7 @@ mod upload;
 
 use crate::partial::{is_reserved, part_name};
 use crate::{Entry, Listing, Names, Upload, VPath, Vfs, VfsError, Write, copy, handle};
+use rustix::fd::AsFd;
 use rustix::fs::{OFlags, Timespec, Timestamps};
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,9 +92,10 @@ impl Vfs for MemFs {
         let tree = self.tree();
         let id = tree.find(self.root, path)?;
         match &tree.node(id)?.content {
-            Content::File { file, .. } => {
-                Ok((File::from(handle::open_again(file, OFlags::RDONLY)?), tree.entry(shown(path), id)?))
-            }
+            Content::File { file, .. } => Ok((
+                File::from(handle::open_again(file.as_fd(), OFlags::RDONLY)?),
+                tree.entry(shown(path), id)?,
+            )),
             _ => Err(VfsError::IsADirectory),
         }
     }
