@@ -1,5 +1,6 @@
 //! Sessions as state machines: octets in, decisions out; the shell around them does the work.
 
+pub mod client;
 mod features;
 mod server;
 #[cfg(test)]
