@@ -21,34 +21,40 @@ pub(crate) fn remove_dir(place: &Place) -> Result<(), VfsError> {
         done => return Ok(done?),
     }
     let dir = open_dir(&place.dir, &place.name)?;
-    for name in RawNames::new(open_dir(&dir, b".")?) {
-        if !is_reserved(&name?) {
-            return Err(VfsError::NotEmpty);
+    // Twice, so that a refusal deletes nothing.
+    for step in [Step::Look, Step::Remove] {
+        for name in RawNames::new(open_dir(&dir, b".")?) {
+            let name = name?;
+            if !is_reserved(&name) {
+                return Err(VfsError::NotEmpty);
+            }
+            unlocked(&dir, &name, step)?;
         }
-    }
-    for name in RawNames::new(open_dir(&dir, b".")?) {
-        let name = name?;
-        if !is_reserved(&name) {
-            return Err(VfsError::NotEmpty);
-        }
-        remove_unlocked(&dir, &name)?;
     }
     Ok(unlink_dir(&place.dir, &place.name)?)
 }
 
 /// Removes what has no complete file: the partial upload of `place`.
 pub(crate) fn remove_partial(place: &Place) -> Result<(), VfsError> {
-    match remove_unlocked(&place.dir, &part_name(&place.name, 1))? {
+    match unlocked(&place.dir, &part_name(&place.name, 1), Step::Remove)? {
         true => Ok(()),
         false => Err(VfsError::NotFound),
     }
 }
 
-/// Removes a hidden file that no upload holds; `false` if there is none.
-fn remove_unlocked(dir: &OwnedFd, part: &[u8]) -> Result<bool, VfsError> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Look,
+    Remove,
+}
+
+/// Finds, or removes, a hidden file that no upload holds; `false` if there is none.
+fn unlocked(dir: &OwnedFd, part: &[u8], step: Step) -> Result<bool, VfsError> {
     match claim::partial(dir, part, Missing::Leave)? {
         Claim::Held { file, .. } => {
-            rustix::fs::unlinkat(dir, part, AtFlags::empty())?;
+            if step == Step::Remove {
+                rustix::fs::unlinkat(dir, part, AtFlags::empty())?;
+            }
             drop(file); // not earlier: another upload would find it unlocked
             Ok(true)
         }
