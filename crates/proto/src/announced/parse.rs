@@ -144,7 +144,9 @@ fn four_bars(line: &[u8], family: Family) -> Option<Announced> {
     let from = line.iter().position(|&b| b == b'(').map_or(0, |at| at + 1);
     let inner = line.get(from..)?;
     let at = inner.windows(2).position(|pair| {
-        is_delimiter(pair[0]) && !matches!(pair[0], b',' | b'(' | b'=') && !pair[0].is_ascii_alphanumeric()
+        is_delimiter(pair[0])
+            && !matches!(pair[0], b',' | b'(' | b'=')
+            && !pair[0].is_ascii_alphanumeric()
             && (pair[1] == pair[0] || matches!(pair[1], b'1' | b'2'))
     })?;
     let bar = *inner.get(at)?;

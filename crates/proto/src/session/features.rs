@@ -3,18 +3,6 @@
 use super::ServerSession;
 use crate::{Algorithm, Code, Reply, Support, VERBS, Verb};
 
-/// The facts that MLST and MLSD can give, and whether each is given by default (RFC 3659 §7.5).
-pub(super) const FACTS: [(&str, bool); 8] = [
-    ("type", true),
-    ("size", true),
-    ("modify", true),
-    ("perm", true),
-    ("unique", true),
-    ("UNIX.mode", true),
-    ("UNIX.owner", false),
-    ("UNIX.group", false),
-];
-
 /// The FEAT reply (RFC 2389 §3.2).
 pub(super) fn feat(session: &ServerSession) -> Reply {
     let policy = session.policy();
@@ -34,7 +22,7 @@ pub(super) fn feat(session: &ServerSession) -> Reply {
             Verb::Auth if policy.tls => reply = reply.line("AUTH TLS"),
             Verb::Ccc if policy.tls && policy.ccc => reply = reply.line("CCC"),
             Verb::Hash if !policy.hashes.is_empty() => reply = reply.line(hash_line(session)),
-            Verb::Mlst => reply = reply.line(mlst_line(session.facts())),
+            Verb::Mlst => reply = reply.line(session.facts().feat()),
             _ => {}
         }
     }
@@ -74,30 +62,6 @@ pub(super) fn site_help() -> Reply {
         .line("IDLE [seconds]")
         .line("HELP")
         .line("End")
-}
-
-/// OPTS MLST: the reply, and the facts that stay on, as a list with semicolons (RFC 3659 §7.9).
-pub(super) fn mlst_options(wanted: &[u8]) -> (Reply, Vec<u8>) {
-    let mut facts = String::new();
-    for (name, _) in FACTS {
-        if wanted.split(|&b| b == b';').any(|want| want.trim_ascii().eq_ignore_ascii_case(name.as_bytes())) {
-            facts.push_str(name);
-            facts.push(';');
-        }
-    }
-    let text = if facts.is_empty() { "MLST OPTS".to_owned() } else { format!("MLST OPTS {facts}") };
-    (Reply::new(Code::OK, text), facts.into_bytes())
-}
-
-/// `MLST type*;size*;…`: the star marks what is given now.
-fn mlst_line(on: Option<&[u8]>) -> String {
-    let mut line = "MLST ".to_owned();
-    for (name, by_default) in FACTS {
-        let given = on.map_or(by_default, |on| on.split(|&b| b == b';').any(|fact| fact == name.as_bytes()));
-        line.push_str(name);
-        line.push_str(if given { "*;" } else { ";" });
-    }
-    line
 }
 
 /// `HASH SHA-256*;SHA-512;…` (draft-bryan-ftpext-hash §3.1).

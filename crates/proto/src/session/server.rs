@@ -2,157 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::features;
+use super::action::{Action, Channel, Policy, TransferKind, Verdict};
+use super::{channel::wants_epsv, features};
+use crate::row::MlsxFacts;
 use crate::{
-    Algorithm, Announced, Class, Code, Command, Epsv, Family, ListArg, Mechanism, Mode, ParseError, Phase,
-    Protection, Reply, Representation, Site, Support, Verb, Vetted,
+    Algorithm, Announced, Class, Code, Command, Mode, ParseError, Phase, Protection, Reply, Representation,
+    Site, Support, Verb,
 };
-
-/// What the administrator decided, as far as the dialogue depends on it.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Whether AUTH TLS is offered. Default true.
-    pub tls: bool,
-    /// Whether login and data need TLS. Default false.
-    pub tls_required: bool,
-    /// Whether CCC is allowed (RFC 4217 §6). Default false: names and commands would go in the clear.
-    pub ccc: bool,
-    /// Digests for HASH, the first being the default; empty turns HASH off.
-    pub hashes: Vec<Algorithm>,
-    /// Refused commands before a login after which the session ends with 421. Default 30.
-    pub unknown_before_login: u32,
-    /// Failed logins after which the session ends with 421. Default 5.
-    pub failed_logins: u32,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            tls: true,
-            tls_required: false,
-            ccc: false,
-            hashes: Algorithm::ALL.map(|row| row.0).to_vec(),
-            unknown_before_login: 30,
-            failed_logins: 5,
-        }
-    }
-}
-
-/// How a data connection will come about, as the last announcement left it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Channel {
-    /// Nobody announced anything.
-    #[default]
-    None,
-    /// We announced a port (PASV, EPSV).
-    Passive,
-    /// The client announced a port (PORT, EPRT).
-    Active,
-}
-
-/// What a transfer command wants done, with everything the session knows about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transfer<'a> {
-    /// Which command, and its path.
-    pub kind: TransferKind<'a>,
-    /// Where the data connection comes from.
-    pub channel: Channel,
-    /// Octets to skip, from REST. 0 without it.
-    pub restart: u64,
-    /// TYPE.
-    pub representation: Representation,
-    /// MODE.
-    pub mode: Mode,
-    /// PROT.
-    pub protection: Protection,
-}
-
-/// The commands that use the data channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each variant is the verb of its RFC")]
-pub enum TransferKind<'a> {
-    Retr(&'a [u8]),
-    Stor(&'a [u8]),
-    Appe(&'a [u8]),
-    Stou(Option<&'a [u8]>),
-    List(ListArg<'a>),
-    Nlst(ListArg<'a>),
-    Mlsd(Option<&'a [u8]>),
-}
-
-impl TransferKind<'_> {
-    /// The verb, for logs.
-    #[must_use]
-    pub const fn verb(&self) -> Verb {
-        match self {
-            Self::Retr(_) => Verb::Retr,
-            Self::Stor(_) => Verb::Stor,
-            Self::Appe(_) => Verb::Appe,
-            Self::Stou(_) => Verb::Stou,
-            Self::List(_) => Verb::List,
-            Self::Nlst(_) => Verb::Nlst,
-            Self::Mlsd(_) => Verb::Mlsd,
-        }
-    }
-}
-
-/// What the shell has to do next. Exactly one answers each command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Action<'a> {
-    /// Send it.
-    Reply(Reply),
-    /// Send it and close the connection.
-    Close(Reply),
-    /// Send it in the clear, drop whatever was read behind the command (RFC 4217 §4; the STARTTLS
-    /// injection), shake hands, and say [`ServerSession::tls_started`].
-    StartTls(Reply),
-    /// Send it over TLS, end TLS and go on in the clear (CCC).
-    StopTls(Reply),
-    /// Check the password and say [`ServerSession::verified`].
-    Verify {
-        /// The name given to USER.
-        user: Vec<u8>,
-        /// The argument of PASS.
-        secret: &'a [u8],
-    },
-    /// Open a passive port and say [`ServerSession::offered`]; the verb tells which reply it makes.
-    Offer(Verb),
-    /// Let nothing but this be dialled next, open a pinhole for it and say [`ServerSession::targeted`].
-    Target(Vetted),
-    /// Move data; the session has forgotten channel and restart offset.
-    Transfer(Transfer<'a>),
-    /// Do it on the storage and send the reply that fits.
-    Perform(Command<'a>),
-    /// Rename; `from` is what RNFR named.
-    Rename {
-        /// The argument of RNFR.
-        from: Vec<u8>,
-        /// The argument of RNTO.
-        to: &'a [u8],
-    },
-    /// RNFR: if it exists, say [`ServerSession::rename_from`] and send what that returns.
-    RenameFrom(&'a [u8]),
-    /// SITE IDLE: set the idle timeout, as far as policy allows, and answer.
-    Idle(Option<u64>),
-    /// STAT without a path: send [`ServerSession::status`] with what else is known.
-    Status,
-    /// REIN: forget the user and what belongs to him, then send it.
-    Reinitialize(Reply),
-}
-
-/// What became of a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Right; the text of 230.
-    Accepted(String),
-    /// Wrong, or no such user, or not allowed: the client is not told which.
-    Rejected,
-    /// The user may log in over TLS only.
-    NeedsTls,
-    /// Too many failures: close.
-    TooMany,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Login {
@@ -167,20 +23,20 @@ enum Login {
 /// action names. The working directory belongs to the shell, since only storage can tell what it is.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
-    policy: Policy,
-    peer: IpAddr,
+    pub(super) policy: Policy,
+    pub(super) peer: IpAddr,
     login: Login,
     /// Control channel under TLS.
-    secure: bool,
-    pbsz: bool,
-    protection: Protection,
-    representation: Representation,
-    mode: Mode,
-    channel: Channel,
-    epsv_all: bool,
-    restart: u64,
+    pub(super) secure: bool,
+    pub(super) pbsz: bool,
+    pub(super) protection: Protection,
+    pub(super) representation: Representation,
+    pub(super) mode: Mode,
+    pub(super) channel: Channel,
+    pub(super) epsv_all: bool,
+    pub(super) restart: u64,
     rename_from: Option<Vec<u8>>,
-    facts: Option<Vec<u8>>,
+    facts: MlsxFacts,
     hash: Option<Algorithm>,
     refused: u32,
     failed: u32,
@@ -206,7 +62,7 @@ impl ServerSession {
             epsv_all: false,
             restart: 0,
             rename_from: None,
-            facts: None,
+            facts: MlsxFacts::default(),
             hash,
             refused: 0,
             failed: 0,
@@ -241,10 +97,10 @@ impl ServerSession {
         self.channel
     }
 
-    /// What OPTS MLST asked for, as sent; `None` for the default facts (RFC 3659 §7.9).
+    /// The facts that MLST and MLSD give (RFC 3659 §7.9).
     #[must_use]
-    pub fn facts(&self) -> Option<&[u8]> {
-        self.facts.as_deref()
+    pub const fn facts(&self) -> MlsxFacts {
+        self.facts
     }
 
     /// The digest for HASH.
@@ -530,111 +386,6 @@ impl ServerSession {
         self.epsv_all = false;
     }
 
-    fn auth(&mut self, mechanism: Mechanism<'_>) -> Action<'static> {
-        match mechanism {
-            _ if !self.policy.tls => reply(Code::NOT_IMPLEMENTED, "TLS is off on this server."),
-            Mechanism::Other(_) => reply(Code::PARAMETER_NOT_IMPLEMENTED, "AUTH: only TLS is served."),
-            _ if self.secure => reply(Code::BAD_SEQUENCE, "The control channel is under TLS already."),
-            kind => {
-                self.pbsz = kind == Mechanism::TlsWithData;
-                self.protection =
-                    if kind == Mechanism::TlsWithData { Protection::Private } else { Protection::Clear };
-                Action::StartTls(Reply::new(Code::AUTH_OK, "Start TLS now."))
-            }
-        }
-    }
-
-    fn protect(&mut self, level: Protection) -> Action<'static> {
-        if !self.pbsz {
-            // RFC 4217 §9: PBSZ comes first, and PBSZ needs AUTH.
-            return reply(Code::BAD_SEQUENCE, "AUTH TLS and PBSZ 0 come before PROT.");
-        }
-        if level == Protection::Clear && self.policy.tls_required {
-            return reply(Code::DENIED_BY_POLICY, "This server sends data over TLS only.");
-        }
-        if self.protection != level {
-            // An open port was announced for the other kind.
-            self.channel = Channel::None;
-        }
-        self.protection = level;
-        reply(
-            Code::OK,
-            match level {
-                Protection::Private => "Data goes over TLS.",
-                Protection::Clear => "Data goes in the clear.",
-            },
-        )
-    }
-
-    fn clear_command_channel(&self) -> Action<'static> {
-        if !self.secure {
-            // RFC 4217 §6 and RFC 2228 §3: CCC without protection is 533.
-            return reply(Code::PROTECTION_DENIED, "The control channel is clear already.");
-        }
-        if !self.policy.ccc {
-            return reply(Code::DENIED_BY_POLICY, "CCC is off: commands stay under TLS.");
-        }
-        Action::StopTls(Reply::new(Code::OK, "Commands go in the clear from here."))
-    }
-
-    fn passive(&mut self) -> Action<'static> {
-        if self.epsv_all {
-            return after_epsv_all("PASV");
-        }
-        if Family::of(self.peer) == Family::V6 {
-            return Action::Reply(wants_epsv());
-        }
-        self.channel = Channel::None;
-        Action::Offer(Verb::Pasv)
-    }
-
-    fn extended_passive(&mut self, kind: Epsv) -> Action<'static> {
-        match kind {
-            Epsv::All => {
-                // RFC 2428 §4: from here on only EPSV.
-                self.epsv_all = true;
-                self.channel = Channel::None;
-                return reply(Code::OK, "Only EPSV from here.");
-            }
-            Epsv::Family(family) if family != Family::of(self.peer) => {
-                return Action::Reply(wrong_family(Family::of(self.peer)));
-            }
-            _ => {}
-        }
-        self.channel = Channel::None;
-        Action::Offer(Verb::Epsv)
-    }
-
-    fn active(&mut self, verb: Verb, announced: Announced) -> Action<'static> {
-        if self.epsv_all {
-            return after_epsv_all(verb.name());
-        }
-        let family = Family::of(self.peer);
-        if Family::of(announced.claim().ip()) != family {
-            return Action::Reply(wrong_family(family));
-        }
-        self.channel = Channel::None;
-        match announced.vet(self.peer) {
-            Ok(vetted) => Action::Target(vetted),
-            Err(refused) => reply(Code::BAD_PARAMETER, format_args!("{}: {refused}.", verb.name())),
-        }
-    }
-
-    fn transfer<'a>(&mut self, kind: TransferKind<'a>) -> Action<'a> {
-        let (channel, restart) = (std::mem::take(&mut self.channel), std::mem::take(&mut self.restart));
-        if self.policy.tls_required && self.protection == Protection::Clear {
-            return reply(
-                Code::DATA_PROTECTION_REQUIRED,
-                "This server sends data over TLS only: send PROT P.",
-            );
-        }
-        if channel == Channel::None {
-            return reply(Code::CANT_OPEN_DATA, "No data channel: send EPSV, PASV, EPRT or PORT first.");
-        }
-        let (representation, mode, protection) = (self.representation, self.mode, self.protection);
-        Action::Transfer(Transfer { kind, channel, restart, representation, mode, protection })
-    }
-
     fn options(&mut self, command: &[u8], options: Option<&[u8]>) -> Reply {
         let is = |name: &[u8]| command.eq_ignore_ascii_case(name);
         let words = options.unwrap_or_default();
@@ -647,9 +398,8 @@ impl ServerSession {
             };
         }
         if is(b"MLST") {
-            let (reply, facts) = features::mlst_options(words);
-            self.facts = Some(facts);
-            return reply;
+            self.facts = MlsxFacts::parse_opts(words);
+            return Reply::new(Code::OK, self.facts.opts_reply());
         }
         if is(b"HASH") && !self.policy.hashes.is_empty() {
             if words.is_empty() {
@@ -688,24 +438,8 @@ impl ServerSession {
 
 const PLEASE_LOG_IN: &str = "Please log in with USER and PASS.";
 
-fn reply(code: Code, text: impl std::fmt::Display) -> Action<'static> {
+pub(super) fn reply(code: Code, text: impl std::fmt::Display) -> Action<'static> {
     Action::Reply(Reply::new(code, text))
-}
-
-fn wants_epsv() -> Reply {
-    Reply::new(Code::PROTOCOL_NOT_SUPPORTED, "PASV has no form for IPv6, send EPSV (2).")
-}
-
-fn wrong_family(ours: Family) -> Reply {
-    // RFC 2428 §2: the list of usable protocols stands in brackets.
-    Reply::new(
-        Code::PROTOCOL_NOT_SUPPORTED,
-        format_args!("Network protocol not supported, use ({})", ours.number()),
-    )
-}
-
-fn after_epsv_all(verb: &str) -> Action<'static> {
-    reply(Code::BAD_SEQUENCE, format_args!("{verb} is refused after EPSV ALL."))
 }
 
 fn lang(tag: Option<&[u8]>) -> Action<'static> {

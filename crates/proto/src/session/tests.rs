@@ -228,14 +228,14 @@ fn feat_lists_what_the_table_serves() {
         " UTF8",
         " MFMT",
         " HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32",
-        " MLST type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner;UNIX.group;",
+        " MLST type*;size*;modify*;create;perm*;unique*;UNIX.mode*;UNIX.owner;UNIX.group;",
         "211 End",
     ] {
         assert!(text.lines().any(|have| have == line), "{line:?} is not in {text}");
     }
     assert!(!text.contains(" CCC"));
     assert_eq!(code(&session.line(b"OPTS MLST size;modify;frob;")), 200);
-    assert_eq!(session.facts(), Some(&b"size;modify;"[..]));
+    assert_eq!(session.facts(), crate::row::MlsxFacts::SIZE | crate::row::MlsxFacts::MODIFY);
     let off = Policy { tls: false, ..Policy::default() };
     let mut plain = ServerSession::new(off, V4.parse().expect("an address"), false);
     let Action::Reply(reply) = plain.line(b"FEAT") else { panic!("no reply") };

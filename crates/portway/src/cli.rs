@@ -1,0 +1,20 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::serve::ServeArgs;
+
+/// FTP where the data channel just works: server, client, proxy and smart firewall.
+#[derive(Debug, Parser)]
+#[command(name = "portway", version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to be.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a folder by FTP and FTPS; ready without a configuration file
+    Serve(Box<ServeArgs>),
+}

@@ -1,0 +1,149 @@
+//! Settings: the configuration file, overruled by flags, filled up with defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use portway_data::{PassivePorts, Proof};
+use serde::Deserialize;
+
+use super::args::{AddressArg, LogFormatArg, PortRange, ProofArg, ServeArgs, TlsMode, UserArg, duration};
+
+/// Everything `serve` needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) directory: PathBuf,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) implicit: Vec<SocketAddr>,
+    pub(crate) users: Vec<UserArg>,
+    pub(crate) anonymous: bool,
+    pub(crate) read_only: bool,
+    pub(crate) tls: TlsMode,
+    pub(crate) cert: Option<(PathBuf, PathBuf)>,
+    pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) ccc: bool,
+    pub(crate) proof: Proof,
+    pub(crate) ports: PassivePorts,
+    pub(crate) announce: Option<IpAddr>,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) data_timeout: Duration,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_sessions_per_address: usize,
+    pub(crate) log_format: LogFormatArg,
+    pub(crate) xferlog: Option<PathBuf>,
+}
+
+/// The file: the flags' names with underscores. Unknown keys are refused, so that a typo is no setting.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    directory: Option<PathBuf>,
+    listen: Vec<SocketAddr>,
+    implicit: Vec<SocketAddr>,
+    users: Vec<FileUser>,
+    anonymous: bool,
+    read_only: bool,
+    tls: Option<TlsMode>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    ccc: bool,
+    data_proof: Option<ProofArg>,
+    passive_ports: Option<String>,
+    passive_address: Option<String>,
+    pinholes: Option<String>,
+    idle_timeout: Option<String>,
+    data_timeout: Option<String>,
+    max_sessions: Option<usize>,
+    max_sessions_per_address: Option<usize>,
+    log_format: Option<LogFormatArg>,
+    xferlog: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileUser {
+    name: String,
+    password: Option<String>,
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and puts the flags over it.
+    pub(crate) fn gather(args: ServeArgs) -> Result<Self> {
+        let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let parsed = |text: Option<String>, what: &str| -> Result<Option<Duration>> {
+            text.map(|text| duration(&text).map_err(|why| anyhow::anyhow!("{what}: {why}"))).transpose()
+        };
+        if let Some(other) = args.pinholes.or(file.pinholes).filter(|pinholes| pinholes != "none") {
+            bail!("--pinholes {other}: not built yet; only none is");
+        }
+        let ports = match (args.passive_ports, file.passive_ports) {
+            (Some(range), _) => Some(range),
+            (None, Some(text)) => {
+                Some(text.parse::<PortRange>().map_err(|why| anyhow::anyhow!("passive_ports: {why}"))?)
+            }
+            (None, None) => None,
+        };
+        let announce = match (args.passive_address, file.passive_address) {
+            (Some(address), _) => address,
+            (None, Some(text)) => text.parse().map_err(|why| anyhow::anyhow!("passive_address: {why}"))?,
+            (None, None) => AddressArg(None),
+        };
+        let users = if args.users.is_empty() {
+            file.users.into_iter().map(|user| UserArg { name: user.name, password: user.password }).collect()
+        } else {
+            args.users
+        };
+        let or_else =
+            |flags: Vec<SocketAddr>, file: Vec<SocketAddr>| if flags.is_empty() { file } else { flags };
+        let implicit = or_else(args.implicit, file.implicit);
+        let mut listen = or_else(args.listen, file.listen);
+        if listen.is_empty() && implicit.is_empty() {
+            listen.push(SocketAddr::from(([127, 0, 0, 1], 2121)));
+        }
+        let tls = args.tls.or(file.tls).unwrap_or_default();
+        if tls == TlsMode::Off && !implicit.is_empty() {
+            bail!("--implicit needs TLS, and --tls is off");
+        }
+        Ok(Self {
+            directory: args.directory.or(file.directory).unwrap_or_else(|| PathBuf::from(".")),
+            listen,
+            implicit,
+            anonymous: args.anonymous || file.anonymous || users.is_empty(),
+            users,
+            read_only: args.read_only || file.read_only,
+            tls,
+            cert: args.cert.zip(args.key).or(file.cert.zip(file.key)),
+            client_ca: args.client_ca.or(file.client_ca),
+            ccc: args.ccc || file.ccc,
+            proof: match args.data_proof.or(file.data_proof).unwrap_or_default() {
+                ProofArg::Auto => Proof::Auto,
+                ProofArg::Required => Proof::Required,
+                ProofArg::Off => Proof::Off,
+            },
+            ports: ports.map_or(PassivePorts::Auto, |range| PassivePorts::Range(range.0)),
+            announce: announce.0,
+            idle_timeout: args
+                .idle_timeout
+                .or(parsed(file.idle_timeout, "idle_timeout")?)
+                .unwrap_or(Duration::from_secs(300)),
+            data_timeout: args
+                .data_timeout
+                .or(parsed(file.data_timeout, "data_timeout")?)
+                .unwrap_or(Duration::from_secs(30)),
+            max_sessions: args.max_sessions.or(file.max_sessions).unwrap_or(10_000),
+            max_sessions_per_address: args
+                .max_sessions_per_address
+                .or(file.max_sessions_per_address)
+                .unwrap_or_default(),
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+            xferlog: args.xferlog.or(file.xferlog),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is not as expected", path.display()))
+}

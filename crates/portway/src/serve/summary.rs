@@ -1,0 +1,97 @@
+//! What `serve` prints when it is ready: for a person, and for scripts the lines that begin with `listening`.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::args::TlsMode;
+use super::config::Settings;
+use super::tls::{Found, Kept};
+
+/// Prints the summary on standard output; a closed one is no reason not to serve.
+pub(crate) fn print(
+    settings: &Settings,
+    root: &Path,
+    listeners: &[(SocketAddr, bool)],
+    users: &[(String, Option<String>)],
+    identity: Option<&Found>,
+) {
+    use std::io::Write;
+    let text = text(settings, root, listeners, users, identity);
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn text(
+    settings: &Settings,
+    root: &Path,
+    listeners: &[(SocketAddr, bool)],
+    users: &[(String, Option<String>)],
+    identity: Option<&Found>,
+) -> String {
+    let mut out = String::new();
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    let access = if settings.read_only { "read-only" } else { "read and write" };
+    line(format_args!("portway {} serves {}", env!("CARGO_PKG_VERSION"), root.display()));
+    for (addr, implicit) in listeners {
+        line(format_args!("listening {}://{addr}", if *implicit { "ftps" } else { "ftp" }));
+    }
+    for (name, generated) in users {
+        match generated {
+            Some(password) => line(format_args!("user      {name}, password {password} ({access})")),
+            None => line(format_args!("user      {name} ({access})")),
+        }
+    }
+    if settings.anonymous {
+        line(format_args!("user      anonymous (read-only)"));
+    }
+    let range = settings.ports.range();
+    line(format_args!(
+        "modes     passive on ports {}-{} and active; IPv4 and IPv6 alike",
+        range.start(),
+        range.end()
+    ));
+    if let Some(found) = identity {
+        let need = if settings.tls == TlsMode::Required { "required" } else { "offered" };
+        let kept = match &found.self_signed {
+            None => "your certificate".to_owned(),
+            Some(Kept::File(path)) => format!("self-signed, {}", path.display()),
+            Some(Kept::Nowhere) => "self-signed, for this run only".to_owned(),
+        };
+        line(format_args!("TLS       {need}; {kept}"));
+        line(format_args!("          SHA-256 {}", found.identity.fingerprint_sha256()));
+    } else {
+        line(format_args!("TLS       off"));
+    }
+    if let Some((addr, implicit)) = listeners.first() {
+        let host = reachable(*addr);
+        let scheme = if *implicit { "ftps" } else { "ftp" };
+        let user = users.first().map_or("anonymous", |(name, _)| name.as_str());
+        let self_signed = identity.is_some_and(|found| found.self_signed.is_some());
+        let lftp_trust = if self_signed { "set ssl:verify-certificate no; " } else { "" };
+        let curl_tls = match (identity.is_some(), *implicit, self_signed) {
+            (false, ..) => "",
+            (true, true, true) => "-k ",
+            (true, true, false) => "",
+            (true, false, true) => "--ssl-reqd -k ",
+            (true, false, false) => "--ssl-reqd ",
+        };
+        line(format_args!("try       lftp -u {user} -e '{lftp_trust}ls' {scheme}://{host}"));
+        line(format_args!("          curl {curl_tls}-u {user}: {scheme}://{host}/"));
+    }
+    line(format_args!("stop      Ctrl-C; running transfers may end"));
+    out
+}
+
+/// The address to type: a wildcard is reached as the machine itself.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}

@@ -1,0 +1,370 @@
+//! One control connection from greeting to goodbye.
+
+mod control;
+mod job;
+mod login;
+mod transfer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_data::{Dial, History, Offer, Party};
+use portway_net::{Control, ControlTls};
+use portway_ops::{SessionClosed, SessionEntry, SessionOpened, SessionState, Shown, TlsFailed};
+use portway_proto::{Action, Channel, Code, LineError, Protection, Reply, ServerSession, Verb, Vetted};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use zeroize::Zeroize;
+
+use crate::ServerConfig;
+use crate::storage::User;
+use control::{ControlChannel, Received};
+
+/// The state that belongs to one control connection.
+pub(crate) struct Session {
+    shared: Arc<ServerConfig>,
+    control: ControlChannel,
+    dialogue: ServerSession,
+    entry: SessionEntry,
+    peer: SocketAddr,
+    local: SocketAddr,
+    tls: Option<ControlTls>,
+    history: History,
+    user: Option<Box<User>>,
+    pending: Pending,
+    /// SITE IDLE may change it.
+    idle: Duration,
+    since: Instant,
+    ending: watch::Receiver<bool>,
+}
+
+/// How the next data connection will come about.
+enum Pending {
+    Nothing,
+    Offer(Verb, Box<Offer>),
+    Dial(Verb, Box<Dial>),
+}
+
+/// Why a session ended; the word goes to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End(&'static str);
+
+impl End {
+    const QUIT: Self = Self("quit");
+    const IDLE: Self = Self("idle");
+    const PEER_CLOSED: Self = Self("peer_closed");
+    const RESET: Self = Self("reset");
+    const SHUTDOWN: Self = Self("shutdown");
+    const FLOOD: Self = Self("line_too_long");
+    const REFUSED: Self = Self("refused");
+    const TLS: Self = Self("tls_failed");
+}
+
+impl Session {
+    /// Serves one connection until it ends.
+    pub(crate) async fn run(
+        shared: Arc<ServerConfig>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        ending: watch::Receiver<bool>,
+    ) {
+        // A connection that died in the queue has no address any more; there is nobody to serve.
+        let Ok(local) = stream.local_addr() else { return };
+        let _ = portway_net::prepare_control(&stream);
+        let (policy, idle, patience) = (shared.policy.clone(), shared.timeouts.idle, shared.timeouts.idle);
+        let mut session = Self {
+            dialogue: ServerSession::new(policy, peer.ip(), implicit_tls),
+            entry: shared.registry.enter(peer),
+            control: ControlChannel::new(Control::from(stream), patience),
+            peer,
+            local,
+            tls: None,
+            history: History::new(),
+            user: None,
+            pending: Pending::Nothing,
+            idle,
+            since: Instant::now(),
+            ending,
+            shared,
+        };
+        session.shared.log.record(SessionOpened {
+            session: session.entry.id(),
+            peer: peer.ip().to_canonical(),
+            port: peer.port(),
+            local,
+            implicit_tls,
+        });
+        let end = match session.greet(implicit_tls).await {
+            Ok(()) => session.serve().await,
+            Err(end) => end,
+        };
+        session.close(end).await;
+    }
+
+    async fn greet(&mut self, implicit_tls: bool) -> Result<(), End> {
+        if implicit_tls {
+            self.start_tls().await?;
+        }
+        self.control.queue(&Reply::new(Code::READY, "portway FTP server ready."));
+        Ok(())
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            if let Err(end) = self.serve_what_is_here().await {
+                return end;
+            }
+            if self.control.flush().await.is_err() {
+                return End::RESET;
+            }
+            if let Err(end) = self.wait().await {
+                return end;
+            }
+        }
+    }
+
+    /// Serves the lines that have been read, replies queued, so that a client that sends many at once gets
+    /// its replies in few segments.
+    async fn serve_what_is_here(&mut self) -> Result<(), End> {
+        while let Some(received) = self.control.take_line() {
+            match received {
+                Received::Line(mut line) => {
+                    let action = self.dialogue.line(&line);
+                    let secret = matches!(action, Action::Verify { .. });
+                    // Boxed: what a command needs is allocated while it runs, not while a session idles.
+                    let done = Box::pin(self.act(action)).await;
+                    if secret {
+                        line.zeroize();
+                    }
+                    done?;
+                }
+                Received::Bad(error) => self.bad_line(error)?,
+            }
+            if self.control.must_flush() {
+                self.control.flush().await.map_err(|_| End::RESET)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for octets from the client, taking in a data connection that comes early.
+    async fn wait(&mut self) -> Result<(), End> {
+        let quiet = if self.user.is_some() {
+            Instant::now() + self.idle
+        } else {
+            (self.since + self.shared.timeouts.login).min(Instant::now() + self.idle)
+        };
+        loop {
+            tokio::select! {
+                biased;
+                read = self.control.read() => return match read {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(End::PEER_CLOSED),
+                    Err(_) => Err(End::RESET),
+                },
+                () = arrive(&mut self.pending) => {}
+                () = tokio::time::sleep_until(quiet) => {
+                    self.control.queue(&Reply::new(Code::UNAVAILABLE, "No command for too long; closing."));
+                    return Err(End::IDLE);
+                }
+                _ = self.ending.wait_for(|&ending| ending) => {
+                    self.control.queue(&Reply::new(Code::UNAVAILABLE, "The server is shutting down."));
+                    return Err(End::SHUTDOWN);
+                }
+            }
+        }
+    }
+
+    /// Does what the dialogue decided.
+    async fn act(&mut self, action: Action<'_>) -> Result<(), End> {
+        let reply = match action {
+            Action::Reply(reply) => reply,
+            Action::Close(reply) => {
+                let end = if reply.code() == Code::CLOSING { End::QUIT } else { End::REFUSED };
+                self.control.queue(&reply);
+                return Err(end);
+            }
+            Action::StartTls(reply) => return self.auth(&reply).await,
+            Action::StopTls(reply) => {
+                self.control.queue(&reply);
+                self.control.flush().await.map_err(|_| End::RESET)?;
+                self.control.stop_tls().await.map_err(|_| End::TLS)?;
+                self.dialogue.tls_stopped();
+                return Ok(());
+            }
+            Action::Verify { user, secret } => return self.log_in(&user, secret).await,
+            Action::Offer(verb) => self.offer(verb).await,
+            Action::Target(vetted) => self.target(vetted).await,
+            Action::Transfer(transfer) => return self.transfer(&transfer).await,
+            Action::Perform(command) => match &mut self.user {
+                Some(user) => user.perform(command, &self.dialogue).await,
+                None => not_logged_in(),
+            },
+            Action::RenameFrom(path) => match self.user.as_ref().map(|user| user.can_rename(path)) {
+                Some(Ok(())) => self.dialogue.rename_from(path),
+                Some(Err(reply)) => reply,
+                None => not_logged_in(),
+            },
+            Action::Rename { from, to } => match &self.user {
+                Some(user) => user.rename(&from, to),
+                None => not_logged_in(),
+            },
+            Action::Idle(seconds) => self.site_idle(seconds),
+            Action::Status => self.dialogue.status(&[format!("Idle timeout {} s", self.idle.as_secs())]),
+            Action::Reinitialize(reply) => {
+                self.user = None;
+                self.entry.set_user(None);
+                reply
+            }
+            _ => Reply::new(Code::NOT_IMPLEMENTED, "This command is not served."),
+        };
+        // A port that the dialogue no longer counts on is free at once.
+        if self.dialogue.channel() == Channel::None {
+            self.pending = Pending::Nothing;
+        }
+        self.control.queue(&reply);
+        Ok(())
+    }
+
+    fn bad_line(&mut self, error: LineError) -> Result<(), End> {
+        if error.is_fatal() {
+            self.control.queue(&Reply::new(Code::UNAVAILABLE, format_args!("{error}; closing.")));
+            return Err(End::FLOOD);
+        }
+        match self.dialogue.bad_line(format_args!("{error}.")) {
+            Action::Close(reply) => {
+                self.control.queue(&reply);
+                Err(End::REFUSED)
+            }
+            Action::Reply(reply) => {
+                self.control.queue(&reply);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn party(&self) -> Party {
+        Party {
+            peer: self.peer,
+            local: self.local,
+            tls: self.tls.clone().filter(|_| self.dialogue.protection() == Protection::Private),
+            history: self.history.clone(),
+        }
+    }
+
+    /// PASV and EPSV: the reply leaves when the port is open, pinhole included.
+    async fn offer(&mut self, verb: Verb) -> Reply {
+        // The old port is given back first, so that it may be given again.
+        self.pending = Pending::Nothing;
+        match self.shared.broker.offer(&self.party()).await {
+            Ok(offer) => {
+                let reply = self.dialogue.offered(verb, offer.announced());
+                self.pending = Pending::Offer(verb, Box::new(offer));
+                reply
+            }
+            Err(error) => Reply::new(Code::CANT_OPEN_DATA, format_args!("{error}.")),
+        }
+    }
+
+    /// PORT and EPRT, the address vetted.
+    async fn target(&mut self, to: Vetted) -> Reply {
+        self.pending = Pending::Nothing;
+        let verb = if to.addr().is_ipv4() { Verb::Port } else { Verb::Eprt };
+        match self.shared.broker.expect(&self.party(), to).await {
+            Ok(dial) => {
+                self.pending = Pending::Dial(verb, Box::new(dial));
+                self.dialogue.targeted()
+            }
+            Err(error) => Reply::new(error.code(), format_args!("{error}.")),
+        }
+    }
+
+    async fn auth(&mut self, reply: &Reply) -> Result<(), End> {
+        self.control.queue(reply);
+        self.control.flush().await.map_err(|_| End::RESET)?;
+        self.pending = Pending::Nothing;
+        self.user = None;
+        self.start_tls().await?;
+        self.dialogue.tls_started();
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), End> {
+        let Some(tls) = self.shared.tls.as_ref().map(portway_net::ServerTls::control) else {
+            return Err(End::TLS);
+        };
+        let limit = self.since + self.shared.timeouts.login;
+        let limit = limit.max(Instant::now() + Duration::from_secs(10));
+        let failed = match tokio::time::timeout_at(limit, self.control.start_tls(&tls)).await {
+            Ok(Ok(0)) => {
+                self.tls = Some(tls);
+                return Ok(());
+            }
+            Ok(Ok(octets)) => {
+                format!("{octets} octets came in the clear behind AUTH TLS; the connection is closed")
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_late) => "the handshake took too long".to_owned(),
+        };
+        self.shared.log.record(TlsFailed {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            channel: "control",
+            detail: Shown::from(failed),
+        });
+        Err(End::TLS)
+    }
+
+    fn site_idle(&mut self, seconds: Option<u64>) -> Reply {
+        let most = self.shared.timeouts.idle.max(Duration::from_secs(7200));
+        match seconds {
+            None => Reply::new(Code::OK, format_args!("Idle timeout is {} s.", self.idle.as_secs())),
+            Some(seconds) if (30..=most.as_secs()).contains(&seconds) => {
+                self.idle = Duration::from_secs(seconds);
+                Reply::new(Code::OK, format_args!("Idle timeout is {seconds} s now."))
+            }
+            Some(_) => Reply::new(
+                Code::BAD_PARAMETER,
+                format_args!("SITE IDLE: from 30 to {} seconds.", most.as_secs()),
+            ),
+        }
+    }
+
+    async fn close(mut self, end: End) {
+        self.entry.set_state(SessionState::Closing);
+        self.pending = Pending::Nothing;
+        let (bytes_in, bytes_out) = self.entry.bytes();
+        self.shared.log.record(SessionClosed {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            user: self.user.as_ref().map(|user| Shown::from(user.principal.name.as_str())),
+            reason: end.0,
+            seconds: self.since.elapsed().into(),
+            bytes_in,
+            bytes_out,
+        });
+        self.control.close().await;
+    }
+}
+
+/// Takes in a data connection as soon as it comes: some clients wait for our part of the TLS handshake before
+/// they send the command. Never returns while nothing can come.
+async fn arrive(pending: &mut Pending) {
+    match pending {
+        Pending::Offer(_, offer) if !offer.has_arrived() => {
+            if offer.arrive().await.is_err() {
+                // Out of descriptors. The transfer will say so; until then the control channel goes on.
+                std::future::pending().await
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn not_logged_in() -> Reply {
+    Reply::new(Code::NOT_LOGGED_IN, "Please log in with USER and PASS.")
+}

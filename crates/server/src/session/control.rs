@@ -1,0 +1,182 @@
+//! The control channel of one session: lines in, replies out, nothing held while idle.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use portway_net::{Control, ControlTls, TlsError};
+use portway_proto::{LineError, LineReader, Reply};
+use tokio::io::AsyncWriteExt;
+
+/// Octets read at a time; more stays in the kernel, which slows a flooding client down.
+const READ: usize = 4096;
+
+/// Replies that are waiting to be sent go out at the latest when they are this long.
+const WRITE: usize = 16 * 1024;
+
+/// Lines that may wait for the end of a transfer; more stay in the kernel.
+const WAITING: usize = 512;
+
+/// What came from the client.
+pub(crate) enum Received {
+    /// A line without its end.
+    Line(Vec<u8>),
+    /// A line that is none.
+    Bad(LineError),
+}
+
+/// Lines in, replies out.
+pub(crate) struct ControlChannel {
+    stream: Option<Control>,
+    reader: LineReader,
+    /// Lines that came during a transfer and wait for its end.
+    waiting: VecDeque<Received>,
+    out: Vec<u8>,
+    ended: bool,
+    /// How long a client may take to read a reply.
+    patience: Duration,
+}
+
+impl ControlChannel {
+    pub(crate) fn new(stream: Control, patience: Duration) -> Self {
+        Self {
+            stream: Some(stream),
+            reader: LineReader::new(),
+            waiting: VecDeque::new(),
+            out: Vec::new(),
+            ended: false,
+            patience,
+        }
+    }
+
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        self.stream.as_ref()?.tls().map(|tls| tls.version)
+    }
+
+    /// The next line that is here already.
+    pub(crate) fn take_line(&mut self) -> Option<Received> {
+        if let Some(waiting) = self.waiting.pop_front() {
+            return Some(waiting);
+        }
+        let line = self.reader.next_line();
+        if line.is_none() {
+            self.reader.shrink();
+            self.waiting = VecDeque::new();
+        }
+        Some(match line? {
+            Ok(line) => Received::Line(line),
+            Err(error) => Received::Bad(error),
+        })
+    }
+
+    /// A line that came since the transfer began; those put back stay where they are.
+    pub(crate) fn take_new_line(&mut self) -> Option<Received> {
+        Some(match self.reader.next_line()? {
+            Ok(line) => Received::Line(line),
+            Err(error) => Received::Bad(error),
+        })
+    }
+
+    /// Keeps a line for after the transfer.
+    pub(crate) fn put_back(&mut self, received: Received) {
+        self.waiting.push_back(received);
+    }
+
+    /// Whether lines wait for the end of the transfer.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether so many wait that no more are read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING
+    }
+
+    /// Whether the client has closed its side.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Waits for octets and reads them. `Ok(false)` is the end. Safe to drop while it waits.
+    pub(crate) async fn read(&mut self) -> io::Result<bool> {
+        loop {
+            let Some(stream) = self.stream.as_mut() else { return Ok(false) };
+            stream.readable().await?;
+            match read_some(stream, &mut self.reader) {
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(false);
+                }
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Queues a reply; [`Self::flush`] sends it.
+    pub(crate) fn queue(&mut self, reply: &Reply) {
+        reply.emit(&mut self.out);
+    }
+
+    /// Whether the queue is so long that it must be sent before more is done.
+    pub(crate) const fn must_flush(&self) -> bool {
+        self.out.len() >= WRITE
+    }
+
+    /// Sends what is queued. A client that does not read its replies is an error.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let Some(stream) = self.stream.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
+        let sent = tokio::time::timeout(self.patience, async {
+            stream.write_all(&self.out).await?;
+            stream.flush().await
+        })
+        .await;
+        self.out = Vec::new();
+        sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Turns to TLS. What was read in the clear behind AUTH is dropped, never run (the STARTTLS injection of
+    /// RFC 4217 §15): then no handshake is made, and it returns how many octets that were.
+    pub(crate) async fn start_tls(&mut self, tls: &ControlTls) -> Result<usize, TlsError> {
+        let injected = self.reader.clear() + self.waiting.len();
+        self.waiting.clear();
+        if injected > 0 {
+            return Ok(injected);
+        }
+        let Some(stream) = self.stream.take() else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+        };
+        self.stream = Some(stream.start_tls(tls).await?);
+        Ok(injected)
+    }
+
+    /// Turns back to plain text (CCC).
+    pub(crate) async fn stop_tls(&mut self) -> io::Result<()> {
+        let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
+        self.stream = Some(stream.clear_tls().await?);
+        Ok(())
+    }
+
+    /// Ends the connection so that the last reply still arrives.
+    pub(crate) async fn close(mut self) {
+        let _ = self.flush().await;
+        if let Some(mut stream) = self.stream.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
+        }
+    }
+}
+
+/// One read into a buffer that exists only now.
+fn read_some(stream: &mut Control, reader: &mut LineReader) -> io::Result<usize> {
+    let mut buffer = [0_u8; READ];
+    let read = stream.try_read(&mut buffer)?;
+    reader.feed(buffer.get(..read).unwrap_or_default());
+    Ok(read)
+}

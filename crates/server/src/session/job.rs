@@ -1,0 +1,282 @@
+//! The work of one transfer: what is moved, from preparation to the bytes' end.
+
+use std::fs::File;
+use std::time::Duration;
+
+use portway_accounts::Rights;
+use portway_data::{
+    Compression, DataConn, Facts, Failure, Options, Progress, Representation as Form, receive_file,
+    send_file, send_stream,
+};
+use portway_ops::Direction;
+use portway_proto::{Mode, Reply, Representation, Transfer, TransferKind};
+use portway_vfs::{Entry, Kind, Upload, VPath, VfsError, Write};
+use tokio::time::Instant;
+
+use super::Pending;
+use crate::storage::listing::{Form as RowForm, Rows};
+use crate::storage::{User, listing, no_right, outcome, refusal};
+
+/// Names that STOU tries before it gives up.
+const UNIQUE_NAMES: u32 = 10_000;
+
+/// What a transfer moves; opened before the data connection is, so that a missing file costs none.
+pub(super) enum Job {
+    Send { file: File, size: u64, from: u64 },
+    List(Rows),
+    Receive { upload: Box<dyn Upload>, fresh_mode: Option<u32> },
+}
+
+/// A job that is ready, and what the 150 says of it.
+pub(super) struct Prepared {
+    pub(super) job: Job,
+    pub(super) announce: Vec<u8>,
+    /// The path as the user sees it, for the log.
+    pub(super) path: VPath,
+    /// STOU: the name that was found.
+    pub(super) stored_as: Option<Vec<u8>>,
+}
+
+/// How a job ended.
+pub(super) struct Done {
+    pub(super) result: Result<(), Broken>,
+    pub(super) facts: Option<(Facts, bool)>,
+}
+
+/// What broke it.
+pub(super) enum Broken {
+    /// The data connection never was, or broke, or the local file failed while octets moved.
+    Data(Failure),
+    /// Storage refused at the end, or in the middle of a listing.
+    Storage(VfsError),
+}
+
+impl Prepared {
+    pub(super) const fn direction(&self) -> Direction {
+        match self.job {
+            Job::Send { .. } => Direction::Out,
+            Job::List(_) => Direction::List,
+            Job::Receive { .. } => Direction::In,
+        }
+    }
+}
+
+/// Checks rights and opens what the transfer needs; the error is the final reply.
+pub(super) fn prepare(
+    user: &User,
+    transfer: &Transfer<'_>,
+    facts: portway_proto::row::MlsxFacts,
+) -> Result<Prepared, Reply> {
+    let may = |right| if user.may(right) { Ok(()) } else { Err(no_right()) };
+    match transfer.kind {
+        TransferKind::Retr(name) => {
+            may(Rights::READ)?;
+            retrieve(user, name, transfer).map_err(|error| refusal(name, &error))
+        }
+        TransferKind::Stor(name) => {
+            may(Rights::WRITE)?;
+            let how = if transfer.restart > 0 { Write::At(transfer.restart) } else { Write::Replace };
+            store(user, name, how).map_err(|error| refusal(name, &error))
+        }
+        TransferKind::Appe(name) => {
+            may(Rights::APPEND)?;
+            // REST and APPE: some clients send both to resume; the end of what is there is what counts.
+            store(user, name, Write::Append).map_err(|error| refusal(name, &error))
+        }
+        TransferKind::Stou(name) => {
+            may(Rights::WRITE)?;
+            let name = name.unwrap_or(b"unique");
+            store_unique(user, name).map_err(|error| refusal(name, &error))
+        }
+        TransferKind::List(arg) => list(user, RowForm::Long, arg.path, may(Rights::LIST)),
+        TransferKind::Nlst(arg) => list(user, RowForm::Names, arg.path, may(Rights::LIST)),
+        TransferKind::Mlsd(path) => list(user, RowForm::Facts(facts), path, may(Rights::LIST)),
+    }
+}
+
+fn retrieve(user: &User, name: &[u8], transfer: &Transfer<'_>) -> Result<Prepared, VfsError> {
+    let path = user.path(name)?;
+    let (file, entry) = user.storage.open(&path)?;
+    if transfer.restart > entry.size && transfer.representation == Representation::Image {
+        return Err(VfsError::BadOffset);
+    }
+    let kind = if transfer.representation == Representation::Ascii { "ASCII" } else { "BINARY" };
+    let mut announce = format!("Opening {kind} mode data connection for ").into_bytes();
+    announce.extend_from_slice(name);
+    // Clients read the size from these brackets.
+    announce.extend_from_slice(format!(" ({} bytes).", entry.size).as_bytes());
+    let job = Job::Send { file, size: entry.size, from: transfer.restart };
+    Ok(Prepared { job, announce, path, stored_as: None })
+}
+
+fn store(user: &User, name: &[u8], how: Write) -> Result<Prepared, VfsError> {
+    let path = user.path(name)?;
+    let before = user.storage.stat(&path);
+    match &before {
+        Ok(Entry { kind: Kind::Dir, .. }) => return Err(VfsError::IsADirectory),
+        Ok(_) if how != Write::Append && !user.may(Rights::OVERWRITE) => return Err(VfsError::Exists),
+        _ => {}
+    }
+    let upload = user.storage.create(&path, how)?;
+    let fresh_mode = user.umask.filter(|_| before.is_err()).map(|umask| 0o666 & !umask);
+    let announce = [b"Ready to receive ", name, b"."].concat();
+    Ok(Prepared { job: Job::Receive { upload, fresh_mode }, announce, path, stored_as: None })
+}
+
+/// STOU (RFC 1123 §4.1.2.9): the 150 names the file as `FILE: name`.
+fn store_unique(user: &User, name: &[u8]) -> Result<Prepared, VfsError> {
+    for number in 0..UNIQUE_NAMES {
+        let mut unique = name.to_vec();
+        if number > 0 {
+            unique.extend_from_slice(format!(".{number}").as_bytes());
+        }
+        match store(user, &unique, Write::New) {
+            Err(VfsError::Exists | VfsError::Busy | VfsError::IsADirectory) => {}
+            Err(error) => return Err(error),
+            Ok(mut prepared) => {
+                prepared.announce = [b"FILE: ", unique.as_slice()].concat();
+                prepared.stored_as = Some(unique);
+                return Ok(prepared);
+            }
+        }
+    }
+    Err(VfsError::Exists)
+}
+
+fn list(user: &User, form: RowForm, arg: Option<&[u8]>, may: Result<(), Reply>) -> Result<Prepared, Reply> {
+    may?;
+    let name = arg.unwrap_or_default();
+    let listed = user.path(name).and_then(|path| Ok((listing::begin(user, form, arg)?, path)));
+    let (rows, path) = listed.map_err(|error| refusal(name, &error))?;
+    Ok(Prepared {
+        job: Job::List(rows),
+        announce: b"Here comes the listing.".to_vec(),
+        path,
+        stored_as: None,
+    })
+}
+
+/// How a transfer moves its octets.
+pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options {
+    let mut options = Options::default();
+    options.stall = stall;
+    // Listings are text with CRLF already, whatever TYPE says (RFC 959 §4.1.3 wants them in ASCII).
+    let text = transfer.representation == Representation::Ascii
+        && matches!(
+            transfer.kind,
+            TransferKind::Retr(_) | TransferKind::Stor(_) | TransferKind::Appe(_) | TransferKind::Stou(_)
+        );
+    options.representation = if text { Form::Ascii } else { Form::Binary };
+    if transfer.mode == Mode::Deflate {
+        options.compression = Compression::Deflate(6);
+    }
+    options
+}
+
+/// Gets the data connection and moves the octets. Dropping it in the middle is ABOR: the connection is reset,
+/// a broken upload stays resumable.
+pub(super) async fn run(
+    pending: Pending,
+    job: Job,
+    options: Options,
+    deadline: Instant,
+    progress: &Progress,
+    storage: (User, VPath),
+) -> Done {
+    let connected = match pending {
+        Pending::Offer(_, offer) => offer.take(deadline).await,
+        Pending::Dial(_, dial) => dial.connect(deadline).await,
+        Pending::Nothing => Err(Failure::NoSocket(std::io::ErrorKind::NotConnected.into())),
+    };
+    let mut conn = match connected {
+        Ok(conn) => conn,
+        Err(failure) => return Done { result: Err(Broken::Data(failure)), facts: None },
+    };
+    let facts = Some((conn.facts().clone(), conn.tls().is_some()));
+    let result = match job {
+        Job::Send { file, from, .. } => send(conn, &file, from, &options, progress).await,
+        Job::List(mut rows) => {
+            let mut failed = None;
+            let sent = send_stream(
+                &mut conn,
+                |out: &mut Vec<u8>| match rows.write_next(out) {
+                    Some(Ok(())) => true,
+                    Some(Err(error)) => {
+                        failed = Some(error);
+                        false
+                    }
+                    None => false,
+                },
+                &options,
+                progress,
+            )
+            .await;
+            match (sent, failed) {
+                (Err(failure), _) => Err(Broken::Data(failure)),
+                (Ok(_), Some(error)) => Err(Broken::Storage(error)),
+                (Ok(_), None) => conn.finish().await.map_err(Broken::Data),
+            }
+        }
+        Job::Receive { upload, fresh_mode } => {
+            let received = receive(conn, upload, &options, progress).await;
+            match (&received, fresh_mode) {
+                (Ok(()), Some(mode)) => storage.0.storage.set_mode(&storage.1, mode).map_err(Broken::Storage),
+                _ => received,
+            }
+        }
+    };
+    Done { result, facts }
+}
+
+async fn send(
+    mut conn: DataConn,
+    file: &File,
+    from: u64,
+    options: &Options,
+    progress: &Progress,
+) -> Result<(), Broken> {
+    send_file(&mut conn, file, from, None, options, progress).await.map_err(Broken::Data)?;
+    conn.finish().await.map_err(Broken::Data)
+}
+
+/// Stores what comes, and gives it its name only when all of it is here (RFC 4217 §12.7: close_notify).
+async fn receive(
+    mut conn: DataConn,
+    upload: Box<dyn Upload>,
+    options: &Options,
+    progress: &Progress,
+) -> Result<(), Broken> {
+    if let Err(failure) = receive_file(&mut conn, upload.file(), options, progress).await {
+        upload.keep();
+        return Err(Broken::Data(failure));
+    }
+    conn.finish().await.map_err(Broken::Data)?;
+    upload.commit().map(drop).map_err(Broken::Storage)
+}
+
+impl Broken {
+    /// The final reply.
+    pub(super) fn reply(&self, name: &[u8]) -> Reply {
+        match self {
+            Self::Data(failure) => Reply::new(failure.code(), capitalized(&format!("{failure}."))),
+            Self::Storage(error) => refusal(name, error),
+        }
+    }
+
+    /// The word for the log.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::Data(failure) => failure.cause(),
+            Self::Storage(error) => match outcome::code(error).number() {
+                452 => "disk_full",
+                552 => "quota",
+                _ => "storage",
+            },
+        }
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,89 @@
+//! Passwords: checked where blocking is allowed, slowed down where guessing goes on.
+
+use portway_accounts::{Delay, Principal, Secret};
+use portway_ops::{Login, LoginResult, SessionState, Shown};
+use portway_proto::{Action, Code, Reply, Verdict};
+use portway_vfs::{VPath, VfsError};
+use tokio::time::Instant;
+
+use super::{End, Session};
+use crate::storage::User;
+
+impl Session {
+    pub(super) async fn log_in(&mut self, name: &[u8], secret: &[u8]) -> Result<(), End> {
+        self.entry.set_state(SessionState::LoggingIn);
+        let (verdict, reason) = match self.check(name, secret).await {
+            Ok(principal) if principal.tls_required && !self.dialogue.is_secure() => {
+                (Verdict::NeedsTls, Some("tls_required"))
+            }
+            Ok(principal) => match self.enter(principal) {
+                Ok(welcome) => (Verdict::Accepted(welcome), None),
+                Err(_) => (Verdict::Rejected, Some("no_home")),
+            },
+            Err((verdict, reason)) => (verdict, Some(reason)),
+        };
+        self.shared.log.record(Login {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            user: Shown::new(name),
+            result: if reason.is_none() { LoginResult::Ok } else { LoginResult::Failed },
+            tls: self.control.tls_version(),
+            reason,
+        });
+        self.entry.set_state(SessionState::Idle);
+        match self.dialogue.verified(verdict) {
+            Action::Reply(reply) => self.control.queue(&reply),
+            Action::Close(reply) => {
+                self.control.queue(&reply);
+                return Err(End::REFUSED);
+            }
+            _ => self.control.queue(&Reply::new(Code::LOCAL_ERROR, "The login came to no end.")),
+        }
+        Ok(())
+    }
+
+    async fn check(&self, name: &[u8], secret: &[u8]) -> Result<Principal, (Verdict, &'static str)> {
+        let (shared, peer) = (&self.shared, self.peer.ip());
+        match shared.throttle.delay(peer, Instant::now().into_std()) {
+            Delay::None => {}
+            Delay::Wait(pause) => tokio::time::sleep(pause).await,
+            Delay::Refuse => return Err((Verdict::TooMany, "throttled")),
+        }
+        let secret = Secret::new(secret);
+        if let Some(known) = shared.accounts.recall(name, &secret) {
+            shared.throttle.succeeded(peer);
+            return Ok(known);
+        }
+        let (accounts, name) = (std::sync::Arc::clone(&shared.accounts), name.to_vec());
+        let verified = tokio::task::spawn_blocking(move || accounts.verify(&name, &secret)).await;
+        match verified {
+            Ok(Ok(principal)) => {
+                shared.throttle.succeeded(peer);
+                Ok(principal)
+            }
+            Ok(Err(_refused)) => {
+                shared.throttle.failed(peer, Instant::now().into_std());
+                Err((Verdict::Rejected, "wrong_credentials"))
+            }
+            Err(_gone) => Err((Verdict::Rejected, "internal_error")),
+        }
+    }
+
+    /// Shows the user his home; returns the welcome.
+    fn enter(&mut self, principal: Principal) -> Result<String, VfsError> {
+        let home = VPath::resolve(&VPath::root(), &principal.home).ok_or(VfsError::BadName)?;
+        let storage = if home.is_root() {
+            std::sync::Arc::clone(&self.shared.storage)
+        } else {
+            self.shared.storage.below(&home)?
+        };
+        let welcome = if principal.anonymous {
+            "Welcome, anonymous user.".to_owned()
+        } else {
+            format!("Welcome, {}.", principal.name)
+        };
+        self.entry.set_user(Some(Shown::from(principal.name.as_str())));
+        self.user = Some(Box::new(User { principal, storage, directory: VPath::root(), umask: None }));
+        Ok(welcome)
+    }
+}

@@ -1,0 +1,249 @@
+//! A transfer, and what the client says meanwhile.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use portway_data::{Failure, Progress};
+use portway_ops::{
+    DataFailed, Direction, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
+};
+use portway_proto::{Action, Code, Command, During, Reply, Representation, Transfer, TransferKind};
+use tokio::time::Instant;
+
+use super::control::Received;
+use super::job::{self, Broken, Done, Prepared};
+use super::{End, Pending, Session};
+
+/// How the wait for a transfer ended.
+enum Ended {
+    Done(Done),
+    /// ABOR.
+    Aborted,
+    /// The control connection is gone.
+    Lost(End),
+}
+
+/// What is known before the transfer runs, for its log line.
+struct Record {
+    verb: &'static str,
+    mode: &'static str,
+    path: Shown,
+    direction: Direction,
+    began: Instant,
+    announced: Option<std::net::SocketAddr>,
+}
+
+impl Session {
+    pub(super) async fn transfer(&mut self, transfer: &Transfer<'_>) -> Result<(), End> {
+        let began = Instant::now();
+        let pending = std::mem::replace(&mut self.pending, Pending::Nothing);
+        let Some(user) = self.user.clone() else { return Ok(()) };
+        let prepared = match job::prepare(&user, transfer, self.dialogue.facts()) {
+            Ok(prepared) => prepared,
+            Err(reply) => {
+                self.control.queue(&reply);
+                return Ok(());
+            }
+        };
+        let direction = prepared.direction();
+        let Prepared { job, announce, path, stored_as } = prepared;
+        let record = Record {
+            verb: transfer.kind.verb().name(),
+            mode: pending.verb(),
+            path: Shown::from(path.as_bytes()),
+            direction,
+            began,
+            announced: pending.announced(),
+        };
+        self.control.queue(&Reply::octets(Code::OPENING_DATA, &announce));
+        self.entry.set_state(SessionState::Transferring);
+        let info = TransferInfo { verb: record.verb, path: record.path.clone(), direction };
+        let live = self.entry.transfer(info);
+        let progress = Arc::new(Progress::default());
+        let options = job::options(transfer, self.shared.timeouts.data);
+        let deadline = Instant::now() + self.shared.timeouts.data;
+        let ended = {
+            let moving = progress.clone();
+            let work = async move { job::run(pending, job, options, deadline, &moving, (*user, path)).await };
+            self.beside(work, &progress).await
+        };
+        live.add(progress.bytes());
+        drop(live);
+        self.entry.set_state(SessionState::Idle);
+        let name = name_of(&transfer.kind);
+        match ended {
+            Ended::Done(done) => {
+                let reply = match &done.result {
+                    Ok(()) => match &stored_as {
+                        Some(unique) => Reply::octets(
+                            Code::TRANSFER_COMPLETE,
+                            &[b"Stored as ", unique.as_slice(), b"."].concat(),
+                        ),
+                        None => Reply::new(Code::TRANSFER_COMPLETE, "Transfer complete."),
+                    },
+                    Err(broken) => broken.reply(name),
+                };
+                self.log_failed_channel(&record, &done);
+                let cause = done.result.as_ref().err().map(Broken::cause);
+                let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
+                self.log(&record, transfer, &progress, done.facts, (result, reply.code().number(), cause));
+                self.control.queue(&reply);
+                Ok(())
+            }
+            Ended::Aborted => {
+                self.log(&record, transfer, &progress, None, (TransferResult::Aborted, 426, Some("abor")));
+                // RFC 959 §4.1.3: 426 for the transfer, then 226 for the ABOR.
+                self.control.queue(&Reply::new(Code::TRANSFER_ABORTED, "Transfer aborted."));
+                self.control.queue(&Reply::new(Code::TRANSFER_COMPLETE, "ABOR done."));
+                Ok(())
+            }
+            Ended::Lost(end) => {
+                self.log(
+                    &record,
+                    transfer,
+                    &progress,
+                    None,
+                    (TransferResult::Aborted, 426, Some("control_lost")),
+                );
+                Err(end)
+            }
+        }
+    }
+
+    /// Runs the transfer beside the control channel. The 150 leaves when the transfer has to wait for
+    /// something; one that is over at once shares its segment with the 226.
+    async fn beside(&mut self, work: impl Future<Output = Done>, progress: &Progress) -> Ended {
+        let mut work = pin!(work);
+        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(work.as_mut().poll(cx))).await;
+        if let std::task::Poll::Ready(done) = first {
+            return Ended::Done(done);
+        }
+        if self.control.flush().await.is_err() {
+            return Ended::Lost(End::RESET);
+        }
+        loop {
+            let listens = !self.control.has_ended() && !self.control.is_full();
+            tokio::select! {
+                biased;
+                done = &mut work => return Ended::Done(done),
+                read = self.control.read(), if listens => match self.heard(read, progress) {
+                    Ok(true) => return Ended::Aborted,
+                    Ok(false) => {}
+                    Err(end) => return Ended::Lost(end),
+                },
+            }
+            if self.control.flush().await.is_err() {
+                return Ended::Lost(End::RESET);
+            }
+        }
+    }
+
+    /// Something came while a transfer runs; true is ABOR.
+    fn heard(&mut self, read: io::Result<bool>, progress: &Progress) -> Result<bool, End> {
+        match read {
+            Ok(true) => {}
+            // A client that said QUIT and closed its side still gets its file (RFC 959 §4.1.1).
+            Ok(false) if self.control.has_waiting() => {}
+            Ok(false) => return Err(End::PEER_CLOSED),
+            Err(_) => return Err(End::RESET),
+        }
+        while let Some(received) = self.control.take_new_line() {
+            let Received::Line(line) = &received else {
+                self.control.put_back(received);
+                continue;
+            };
+            let during = Command::parse(line).map_or(During::Later, |command| command.during_transfer());
+            match during {
+                During::Abort => return Ok(true),
+                During::Now if !self.control.has_waiting() => {
+                    let reply = match self.dialogue.line(line) {
+                        Action::Reply(reply) => reply,
+                        Action::Status => self
+                            .dialogue
+                            .status(&[format!("{} octets have been transferred", progress.bytes())]),
+                        _ => Reply::new(Code::NOT_IMPLEMENTED, "Not while a transfer runs."),
+                    };
+                    self.control.queue(&reply);
+                }
+                _ => self.control.put_back(received),
+            }
+        }
+        Ok(false)
+    }
+
+    fn log_failed_channel(&self, record: &Record, done: &Done) {
+        let Err(Broken::Data(failure)) = &done.result else { return };
+        if matches!(failure, Failure::Local(_) | Failure::Shrunk { .. }) {
+            return;
+        }
+        self.shared.log.record(DataFailed {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            mode: record.mode,
+            announced: record.announced,
+            cause: failure.cause(),
+            detail: Shown::from(failure.to_string()),
+        });
+    }
+
+    fn log(
+        &self,
+        record: &Record,
+        transfer: &Transfer<'_>,
+        progress: &Progress,
+        facts: Option<(portway_data::Facts, bool)>,
+        (result, code, cause): (TransferResult, u16, Option<&'static str>),
+    ) {
+        let Some(user) = &self.user else { return };
+        let tls = facts.as_ref().is_some_and(|(_, tls)| *tls);
+        self.shared.log.record(Logged {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            user: Shown::from(user.principal.name.as_str()),
+            anonymous: user.principal.anonymous,
+            verb: record.verb,
+            path: record.path.clone(),
+            direction: record.direction,
+            bytes: progress.bytes(),
+            seconds: record.began.elapsed().into(),
+            mode: record.mode,
+            port: record.announced.map_or(0, |addr| addr.port()),
+            tls,
+            resumed: facts.filter(|_| tls).map(|(facts, _)| facts.proven == portway_data::Proven::Resumed),
+            ascii: transfer.representation == Representation::Ascii,
+            compressed: transfer.mode == portway_proto::Mode::Deflate,
+            restart_offset: transfer.restart,
+            result,
+            code,
+            cause,
+        });
+    }
+}
+
+impl Pending {
+    /// The verb that made it.
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Offer(verb, _) | Self::Dial(verb, _) => verb.name(),
+        }
+    }
+
+    fn announced(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Nothing => None,
+            Self::Offer(_, offer) => Some(offer.announce()),
+            Self::Dial(_, dial) => Some(dial.to()),
+        }
+    }
+}
+
+/// The name as the client gave it, for replies.
+fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
+    match *kind {
+        TransferKind::Retr(name) | TransferKind::Stor(name) | TransferKind::Appe(name) => name,
+        TransferKind::Stou(name) | TransferKind::Mlsd(name) => name.unwrap_or_default(),
+        TransferKind::List(arg) | TransferKind::Nlst(arg) => arg.path.unwrap_or_default(),
+    }
+}
