@@ -1,0 +1,28 @@
+//! One-shot pinholes in nftables, by our own netlink.
+//!
+//! - [`Filter`] is the table `inet portway` in the kernel: a set per family whose elements let one TCP
+//!   connection through each. The rule that accepts it deletes the element and marks the connection.
+//! - [`Holes`] keeps book of them, as far as [`Policy`] allows, and learns how each ended.
+//! - [`wire`] is what the small privileged helper speaks with those it serves.
+//! - [`paste`] is what an administrator adds to a firewall of his own.
+//!
+//! Nothing here knows FTP or TLS: the process with CAP_NET_ADMIN links this crate and no more of portway.
+
+mod addresses;
+mod book;
+mod expression;
+mod filter;
+mod key;
+mod message;
+pub mod paste;
+mod policy;
+mod socket;
+mod table;
+pub mod wire;
+
+pub use addresses::{Interfaces, OwnAddresses};
+pub use book::{End, Ended, Holes, OpenError};
+pub use filter::{Elements, Filter, FilterError};
+pub use key::{Key, Want};
+pub use policy::{DENIED_PORTS, Policy, Reach, Refusal};
+pub use table::{DEFAULT_MARK, Layout, TABLE};
