@@ -1,36 +1,48 @@
-//! The server's side of TLS.
+//! The server's side of TLS: one certificate for all, one ticket key for each control connection.
+//!
+//! A data connection must prove that it belongs to a control connection. It does so by resuming that
+//! connection's TLS session. To make "resumed" mean exactly that, each control connection has its own ticket
+//! key, and there is no session cache: a ticket of any other session cannot be decrypted here, and its owner
+//! falls to a full handshake, which [`TlsInfo::resumed`] tells.
+//!
+//! Against commands smuggled in before TLS (`AUTH TLS\r\nNOOP\r\n` in one segment): the octets that the server
+//! read past the AUTH line must be thrown away by whoever holds its line buffer, or better, end the session.
+//! What is still in the socket then is read as TLS here, and fails.
 
-use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
+use arc_swap::ArcSwap;
+use rustls::server::{
+    NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier, danger::ClientCertVerifier,
+};
+use rustls::sign::SingleCertAndKey;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 
-use super::{DataHandshake, Identity, TlsError, TlsInfo};
-
-/// Names one control connection's TLS session; stands in clear at the head of its tickets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionTag(pub [u8; 16]);
-
-/// The oldest version accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsMin {
-    /// TLS 1.2 (the default).
-    #[default]
-    V12,
-    /// TLS 1.3.
-    V13,
-}
+use super::engine::Engine;
+use super::handshake::Handshake;
+use super::identity::read_certificates;
+use super::provider::provider;
+use super::stream::{TlsStream, Use};
+use super::tickets::{ConnectionTickets, SessionTag, SessionTickets};
+use super::{DataTls, Identity, TlsControl, TlsError, TlsMin};
 
 /// What a server asks of its clients.
 #[derive(Clone, Debug)]
 pub struct ServerTlsOptions {
-    /// PEM file of authorities; a client certificate signed by one of them is accepted.
+    /// PEM file of authorities: a client's certificate must be signed by one of them. Default none: clients
+    /// are not asked for a certificate.
     pub client_ca: Option<PathBuf>,
-    /// Refuse clients without such a certificate. Default false.
+    /// Refuse clients that show none. Default false. Of no effect without `client_ca`.
     pub require_client_cert: bool,
-    /// Default TLS 1.2.
+    /// The oldest version accepted. Default TLS 1.2.
     pub min: TlsMin,
-    /// TLS 1.3 tickets sent on the control connection. Default 8.
+    /// TLS 1.3 tickets sent on each control connection. Default 8: clients that use a ticket once need one
+    /// for each data connection they open before they have read the ticket of another.
     pub control_tickets: usize,
 }
 
@@ -40,67 +52,147 @@ impl Default for ServerTlsOptions {
     }
 }
 
-/// The server's certificate and rules; shared by all its connections.
+/// The server's certificate and rules; shared by all its connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ServerTls {}
+pub struct ServerTls {
+    /// What all connections have in common. Without a ticketer.
+    base: Arc<ArcSwap<ServerConfig>>,
+    min: TlsMin,
+    control_tickets: usize,
+}
 
 impl ServerTls {
     /// Puts certificate and rules together.
     ///
     /// # Errors
-    /// [`TlsError`] if the client CA cannot be read or the key does not fit the certificate.
+    /// [`TlsError::File`] if the client authorities cannot be read.
     pub fn new(identity: Identity, options: ServerTlsOptions) -> Result<Self, TlsError> {
-        let _ = (identity, options);
-        Ok(Self {})
+        let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
+        let mut base = ServerConfig::builder_with_provider(Arc::clone(provider()))
+            .with_protocol_versions(options.min.versions())
+            .map_err(setup)?
+            .with_client_cert_verifier(client_verifier(&options)?)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
+        base.session_storage = Arc::new(NoServerSessionStorage {});
+        // Our order counts, with AES-128-GCM first: OpenSSL's clients put AES-256 first out of habit.
+        base.ignore_client_order = true;
+        let base = Arc::new(ArcSwap::from_pointee(base));
+        Ok(Self { base, min: options.min, control_tickets: options.control_tickets })
     }
 
-    /// Swaps the certificate; sessions that exist keep theirs.
+    /// Swaps the certificate. Control connections that exist keep theirs, for their data connections too.
+    ///
+    /// Load the new one first ([`Identity::load`]); if that fails, the old one simply stays.
     pub fn reload(&self, identity: Identity) {
-        let _ = identity;
+        let resolver = Arc::new(SingleCertAndKey::from(identity.0));
+        self.base.rcu(|base| {
+            let mut base = ServerConfig::clone(base);
+            base.cert_resolver = Arc::clone(&resolver) as _;
+            base
+        });
     }
 
-    /// TLS for one control connection and its data connections.
+    /// TLS for one control connection and its data connections: a new ticket key and a new tag.
     pub fn control(&self) -> ControlTls {
-        ControlTls {}
+        ControlTls(Arc::new(Session {
+            base: self.base.load_full(),
+            tickets: SessionTickets::new().map(Arc::new),
+            min: self.min,
+            control_tickets: self.control_tickets,
+            one_use: AtomicBool::new(false),
+        }))
     }
 }
 
-/// TLS of one control connection: its own ticket key and tag.
+fn client_verifier(options: &ServerTlsOptions) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(path) = &options.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    let file = |what: String| TlsError::File { path: path.clone(), what };
+    let mut roots = RootCertStore::empty();
+    for cert in read_certificates(path)? {
+        roots.add(cert).map_err(|error| file(error.to_string()))?;
+    }
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider()));
+    if !options.require_client_cert {
+        verifier = verifier.allow_unauthenticated();
+    }
+    verifier.build().map_err(|error| file(error.to_string()))
+}
+
+/// TLS of one control connection: its own ticket key, so that only its own data connections resume. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
-pub struct ControlTls {}
+pub struct ControlTls(Arc<Session>);
+
+#[derive(Debug)]
+struct Session {
+    base: Arc<ServerConfig>,
+    tickets: Option<Arc<SessionTickets>>,
+    min: TlsMin,
+    control_tickets: usize,
+    /// TLS 1.3 was agreed on: clients should use a ticket once only (RFC 8446 §C.4).
+    one_use: AtomicBool,
+}
 
 impl ControlTls {
-    /// The tag in every ticket this session issues.
+    /// The tag that stands in clear at the head of every ticket of this session.
     pub fn tag(&self) -> SessionTag {
-        SessionTag([0; 16])
+        self.0.tickets.as_ref().map_or(SessionTag([0; 16]), |tickets| tickets.tag())
     }
 
-    /// The server's handshake on the control connection.
+    /// The server's handshake on the control connection; offers the ALPN protocols `ftp` and
+    /// `x-filezilla-ftp`, and accepts clients that offer none.
     ///
     /// # Errors
-    /// [`TlsError`]; the connection is useless then.
+    /// [`TlsError`]; the client has been told by an alert, and the connection is of no more use.
     pub async fn accept(&self, stream: TcpStream) -> Result<TlsControl, TlsError> {
-        let _ = stream;
-        Err(io::Error::from(io::ErrorKind::Unsupported).into())
+        let alpn = [&b"ftp"[..], b"x-filezilla-ftp"];
+        let (stream, info) = self.handshake(stream, Use::Control, &alpn, self.0.control_tickets).await?;
+        self.0.one_use.store(info.version == "1.3", Ordering::Relaxed);
+        Ok(TlsControl { stream, info })
     }
 
-    /// The server's handshake on a data connection.
+    /// The server's handshake on a data connection; answers the ClientHello at once. Offers the ALPN protocols
+    /// `ftp-data` and `ftp`, and accepts clients that offer none.
     ///
-    /// # Errors
-    /// [`TlsError`]; the connection is useless then.
+    /// Whether it belongs to this control connection is told by [`TlsInfo::resumed`](super::TlsInfo) alone.
     pub fn accept_data(&self, stream: TcpStream) -> DataHandshake {
-        DataHandshake(Some(stream))
+        // One ticket for each one used: a client that reads to the end never runs out.
+        DataHandshake(self.handshake(stream, Use::Data, &[b"ftp-data", b"ftp"], 1))
     }
 
-    /// True once every TLS 1.3 ticket issued so far has been used.
+    /// True once every ticket issued so far has been used under TLS 1.3: a client that uses a ticket once, and
+    /// closes uploads without reading, has none left and must be forgiven a full handshake. Always false
+    /// under TLS 1.2, where a ticket may be shown again.
     pub fn tickets_exhausted(&self) -> bool {
-        false
+        self.0.one_use.load(Ordering::Relaxed)
+            && self.0.tickets.as_ref().is_none_or(|tickets| tickets.exhausted())
+    }
+
+    fn handshake(&self, io: TcpStream, usage: Use, alpn: &[&[u8]], tickets: usize) -> Handshake {
+        let mut config = ServerConfig::clone(&self.0.base);
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        config.send_tls13_tickets = tickets;
+        let tickets = self.0.tickets.clone().map(|session| Arc::new(ConnectionTickets::new(session)));
+        if let Some(tickets) = &tickets {
+            config.ticketer = Arc::clone(tickets) as _;
+        }
+        let stream = UnbufferedServerConnection::new(Arc::new(config))
+            .map(|conn| TlsStream::new(io, Engine::server(conn), usage))
+            .map_err(|error| TlsError::Setup(error.to_string()));
+        Handshake::new(stream, self.0.min, tickets)
     }
 }
 
-/// A control connection under TLS.
-#[derive(Debug)]
-pub struct TlsControl {
-    pub(crate) stream: TcpStream,
-    pub(crate) info: TlsInfo,
+/// A handshake on a data connection. It owns all its state: await it, or keep it and poll it by `&mut` from a
+/// select loop; nothing is lost when another branch wins.
+#[must_use = "a handshake does nothing until it is polled"]
+pub struct DataHandshake(pub(crate) Handshake);
+
+impl Future for DataHandshake {
+    type Output = Result<DataTls, TlsError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(result.map(|(stream, info)| DataTls::new(stream, info)))
+    }
 }
