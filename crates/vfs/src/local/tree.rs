@@ -21,14 +21,16 @@ pub(crate) fn remove_dir(place: &Place) -> Result<(), VfsError> {
         done => return Ok(done?),
     }
     let dir = open_dir(&place.dir, &place.name)?;
-    // Twice, so that a refusal deletes nothing.
-    for step in [Step::Look, Step::Remove] {
+    // In three rounds, so that a refusal deletes nothing and does not depend on the order of names.
+    for step in [Step::Names, Step::Locks, Step::Remove] {
         for name in RawNames::new(open_dir(&dir, b".")?) {
             let name = name?;
             if !is_reserved(&name) {
                 return Err(VfsError::NotEmpty);
             }
-            unlocked(&dir, &name, step)?;
+            if step != Step::Names {
+                unlocked(&dir, &name, step)?;
+            }
         }
     }
     Ok(unlink_dir(&place.dir, &place.name)?)
@@ -44,7 +46,8 @@ pub(crate) fn remove_partial(place: &Place) -> Result<(), VfsError> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Look,
+    Names,
+    Locks,
     Remove,
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn begin(
     let start = Start { place, name, settings };
     match how {
         Write::Replace | Write::At(0) => start.fresh(),
-        Write::New => start.new(),
+        Write::New => start.on_free_name(),
         Write::Append if old.is_some() => start.in_place(None),
         Write::Append => start.resume_at_end(),
         Write::At(offset) => start.resume_at(offset, old.map_or(0, |old| old.stx_size)),
@@ -77,7 +77,7 @@ impl Start {
     }
 
     /// A name that is being uploaded, or waits to be resumed, is taken.
-    fn new(self) -> Result<LocalUpload, VfsError> {
+    fn on_free_name(self) -> Result<LocalUpload, VfsError> {
         let part = part_name(&self.place.name, 1);
         match claim::partial(&self.place.dir, &part, Missing::Make)? {
             Claim::Held { file, fresh: true, .. } => Ok(self.hidden(file, part, 1, true, true)),
