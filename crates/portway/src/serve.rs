@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use portway_accounts::{Accounts, Rights, Secret, Throttle};
-use portway_data::{AnnounceAs, AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
+use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
 use portway_net::ServerTls;
 use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink, Start, Warning, Xferlog};
 use portway_proto::Policy;
@@ -72,7 +72,13 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
         if settings.read_only { Arc::new(local.read_only()) } else { Arc::new(local) };
     let tls_required = settings.tls == TlsMode::Required;
     let server = Server::new(ServerConfig {
-        policy: Policy { tls: tls.is_some(), tls_required, ccc: settings.ccc, ..Policy::default() },
+        policy: Policy {
+            tls: tls.is_some(),
+            tls_required,
+            ccc: settings.ccc,
+            advertise_deflate: settings.advertise_mode_z,
+            ..Policy::default()
+        },
         accounts: Arc::new(accounts),
         throttle: Throttle::default(),
         storage,

@@ -44,6 +44,9 @@ pub(crate) struct ServeArgs {
     /// Allow CCC: commands in the clear after a login under TLS
     #[arg(long)]
     pub(crate) ccc: bool,
+    /// Name MODE Z (compression) in FEAT; without this it is served to whoever asks for it
+    #[arg(long)]
+    pub(crate) advertise_mode_z: bool,
     /// What a data connection under TLS must show: that it resumes the control connection's session
     #[arg(long, value_enum)]
     pub(crate) data_proof: Option<ProofArg>,

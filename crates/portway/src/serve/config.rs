@@ -23,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) cert: Option<(PathBuf, PathBuf)>,
     pub(crate) client_ca: Option<PathBuf>,
     pub(crate) ccc: bool,
+    pub(crate) advertise_mode_z: bool,
     pub(crate) proof: Proof,
     pub(crate) ports: PassivePorts,
     pub(crate) announce: Option<IpAddr>,
@@ -49,6 +50,7 @@ struct File {
     key: Option<PathBuf>,
     client_ca: Option<PathBuf>,
     ccc: bool,
+    advertise_mode_z: bool,
     data_proof: Option<ProofArg>,
     passive_ports: Option<String>,
     passive_address: Option<String>,
@@ -117,6 +119,7 @@ impl Settings {
             cert: args.cert.zip(args.key).or(file.cert.zip(file.key)),
             client_ca: args.client_ca.or(file.client_ca),
             ccc: args.ccc || file.ccc,
+            advertise_mode_z: args.advertise_mode_z || file.advertise_mode_z,
             proof: match args.data_proof.or(file.data_proof).unwrap_or_default() {
                 ProofArg::Auto => Proof::Auto,
                 ProofArg::Required => Proof::Required,

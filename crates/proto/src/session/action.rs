@@ -15,6 +15,9 @@ pub struct Policy {
     pub ccc: bool,
     /// Digests for HASH, the first being the default; empty turns HASH off.
     pub hashes: Vec<Algorithm>,
+    /// Whether FEAT names MODE Z. Default false: it is served to whoever asks, but lftp turns it on wherever it
+    /// sees it, and on a fast network compression is many times slower than none.
+    pub advertise_deflate: bool,
     /// Refused commands before a login after which the session ends with 421. Default 30.
     pub unknown_before_login: u32,
     /// Failed logins after which the session ends with 421. Default 5.
@@ -28,6 +31,7 @@ impl Default for Policy {
             tls_required: false,
             ccc: false,
             hashes: Algorithm::ALL.map(|row| row.0).to_vec(),
+            advertise_deflate: false,
             unknown_before_login: 30,
             failed_logins: 5,
         }
@@ -59,6 +63,8 @@ pub struct Transfer<'a> {
     pub representation: Representation,
     /// MODE.
     pub mode: Mode,
+    /// With MODE Z, how hard to compress: 0 to 9, from OPTS MODE Z LEVEL. Default 6.
+    pub deflate_level: u32,
     /// PROT.
     pub protection: Protection,
 }

@@ -60,7 +60,8 @@ impl ServerSession {
             return reply(Code::CANT_OPEN_DATA, "No data channel: send EPSV, PASV, EPRT or PORT first.");
         }
         let (representation, mode, protection) = (self.representation, self.mode, self.protection);
-        Action::Transfer(Transfer { kind, channel, restart, representation, mode, protection })
+        let deflate_level = self.deflate_level;
+        Action::Transfer(Transfer { kind, channel, restart, representation, mode, deflate_level, protection })
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) fn feat(session: &ServerSession) -> Reply {
     for row in VERBS {
         let on = match row.verb {
             Verb::Pbsz | Verb::Prot => policy.tls,
+            Verb::Mode => policy.advertise_deflate,
             Verb::Xcrc | Verb::Xmd5 | Verb::Xsha1 | Verb::Xsha256 | Verb::Xsha512 => {
                 Algorithm::ALL.iter().any(|digest| digest.2 == row.verb && policy.hashes.contains(&digest.0))
             }

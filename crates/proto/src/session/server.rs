@@ -32,6 +32,7 @@ pub struct ServerSession {
     pub(super) protection: Protection,
     pub(super) representation: Representation,
     pub(super) mode: Mode,
+    pub(super) deflate_level: u32,
     pub(super) channel: Channel,
     pub(super) epsv_all: bool,
     pub(super) restart: u64,
@@ -58,6 +59,7 @@ impl ServerSession {
             protection: if implicit { Protection::Private } else { Protection::Clear },
             representation: Representation::Ascii,
             mode: Mode::Stream,
+            deflate_level: 6,
             channel: Channel::None,
             epsv_all: false,
             restart: 0,
@@ -415,11 +417,15 @@ impl ServerSession {
             };
         }
         if is(b"MODE") {
-            let mut words = words.split(|&b| b == b' ').filter(|word| !word.is_empty());
-            if words.next().is_some_and(|mode| mode.eq_ignore_ascii_case(b"Z")) {
-                // The level is our sender's own choice; a wish for one is heard and not obeyed.
-                return Reply::new(Code::OK, "MODE Z options accepted.");
+            let words: Vec<&[u8]> = words.split(|&b| b == b' ').filter(|word| !word.is_empty()).collect();
+            if let [z, level, [digit @ b'0'..=b'9']] = words.as_slice()
+                && z.eq_ignore_ascii_case(b"Z")
+                && level.eq_ignore_ascii_case(b"LEVEL")
+            {
+                self.deflate_level = u32::from(digit - b'0');
+                return Reply::new(Code::OK, format_args!("MODE Z LEVEL set to {}.", self.deflate_level));
             }
+            return Reply::new(Code::BAD_PARAMETER, "OPTS MODE: expected Z LEVEL and a digit.");
         }
         Reply::new(Code::BAD_PARAMETER, "OPTS: no such option.")
     }

@@ -1,6 +1,8 @@
 //! The work of one transfer: what is moved, from preparation to the bytes' end.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use portway_accounts::Rights;
@@ -9,7 +11,7 @@ use portway_data::{
     send_file, send_stream,
 };
 use portway_ops::Direction;
-use portway_proto::{Mode, Reply, Representation, Transfer, TransferKind};
+use portway_proto::{Code, Mode, Reply, Representation, RestartSearch, Transfer, TransferKind};
 use portway_vfs::{Entry, Kind, Upload, VPath, VfsError, Write};
 use tokio::time::Instant;
 
@@ -22,7 +24,7 @@ const UNIQUE_NAMES: u32 = 10_000;
 
 /// What a transfer moves; opened before the data connection is, so that a missing file costs none.
 pub(super) enum Job {
-    Send { file: File, size: u64, from: u64 },
+    Send { file: File, from: u64, form: Form },
     List(Rows),
     Receive { upload: Box<dyn Upload>, fresh_mode: Option<u32> },
 }
@@ -75,6 +77,9 @@ pub(super) fn prepare(
         }
         TransferKind::Stor(name) => {
             may(Rights::WRITE)?;
+            if transfer.restart > 0 && transfer.representation == Representation::Ascii {
+                return Err(Reply::new(Code::INVALID_RESTART, "An upload can be resumed in TYPE I only."));
+            }
             let how = if transfer.restart > 0 { Write::At(transfer.restart) } else { Write::Replace };
             store(user, name, how).map_err(|error| refusal(name, &error))
         }
@@ -100,13 +105,38 @@ fn retrieve(user: &User, name: &[u8], transfer: &Transfer<'_>) -> Result<Prepare
     if transfer.restart > entry.size && transfer.representation == Representation::Image {
         return Err(VfsError::BadOffset);
     }
+    let (from, form) = begin_at(&file, transfer)?;
     let kind = if transfer.representation == Representation::Ascii { "ASCII" } else { "BINARY" };
     let mut announce = format!("Opening {kind} mode data connection for ").into_bytes();
     announce.extend_from_slice(name);
     // Clients read the size from these brackets.
     announce.extend_from_slice(format!(" ({} bytes).", entry.size).as_bytes());
-    let job = Job::Send { file, size: entry.size, from: transfer.restart };
+    let job = Job::Send { file, from, form };
     Ok(Prepared { job, announce, path, stored_as: None })
+}
+
+/// Where reading begins. In ASCII the offset of REST counts octets on the wire, so the file is searched for it
+/// (RFC 3659 §5.3).
+fn begin_at(file: &File, transfer: &Transfer<'_>) -> Result<(u64, Form), VfsError> {
+    match (transfer.representation, transfer.restart) {
+        (Representation::Image, offset) => Ok((offset, Form::Binary)),
+        (Representation::Ascii, 0) => Ok((0, Form::Ascii)),
+        (Representation::Ascii, offset) => {
+            let mut search = RestartSearch::new(offset);
+            let mut block = vec![0; 64 * 1024];
+            let mut at = 0;
+            loop {
+                let read = file.read_at(&mut block, at)?;
+                if let Some(found) = search.skip(block.get(..read).unwrap_or_default()) {
+                    return Ok((found.to_network().0, Form::AsciiFrom(found)));
+                }
+                if read == 0 {
+                    return Err(VfsError::BadOffset);
+                }
+                at += read as u64;
+            }
+        }
+    }
 }
 
 fn store(user: &User, name: &[u8], how: Write) -> Result<Prepared, VfsError> {
@@ -157,7 +187,7 @@ fn list(user: &User, form: RowForm, arg: Option<&[u8]>, may: Result<(), Reply>) 
 }
 
 /// How a transfer moves its octets.
-pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options {
+pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options<'static> {
     let mut options = Options::default();
     options.stall = stall;
     // Listings are text with CRLF already, whatever TYPE says (RFC 959 §4.1.3 wants them in ASCII).
@@ -168,7 +198,7 @@ pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options {
         );
     options.representation = if text { Form::Ascii } else { Form::Binary };
     if transfer.mode == Mode::Deflate {
-        options.compression = Compression::Deflate(6);
+        options.compression = Compression::Deflate(transfer.deflate_level);
     }
     options
 }
@@ -178,7 +208,7 @@ pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options {
 pub(super) async fn run(
     pending: Pending,
     job: Job,
-    options: Options,
+    options: Options<'static>,
     deadline: Instant,
     progress: &Progress,
     storage: (User, VPath),
@@ -186,7 +216,7 @@ pub(super) async fn run(
     let connected = match pending {
         Pending::Offer(_, offer) => offer.take(deadline).await,
         Pending::Dial(_, dial) => dial.connect(deadline).await,
-        Pending::Nothing => Err(Failure::NoSocket(std::io::ErrorKind::NotConnected.into())),
+        Pending::Nothing => Err(Failure::NoSocket(io::ErrorKind::NotConnected.into())),
     };
     let mut conn = match connected {
         Ok(conn) => conn,
@@ -194,31 +224,34 @@ pub(super) async fn run(
     };
     let facts = Some((conn.facts().clone(), conn.tls().is_some()));
     let result = match job {
-        Job::Send { file, from, .. } => send(conn, &file, from, &options, progress).await,
+        Job::Send { file, from, form } => {
+            let options = Options { representation: form, ..options };
+            send(conn, &file, from, options, progress).await
+        }
         Job::List(mut rows) => {
             let mut failed = None;
             let sent = send_stream(
                 &mut conn,
                 |out: &mut Vec<u8>| match rows.write_next(out) {
-                    Some(Ok(())) => true,
+                    Some(Ok(())) => Ok(true),
                     Some(Err(error)) => {
                         failed = Some(error);
-                        false
+                        Err(io::ErrorKind::Other.into())
                     }
-                    None => false,
+                    None => Ok(false),
                 },
-                &options,
+                options,
                 progress,
             )
             .await;
             match (sent, failed) {
-                (Err(failure), _) => Err(Broken::Data(failure)),
-                (Ok(_), Some(error)) => Err(Broken::Storage(error)),
+                (_, Some(error)) => Err(Broken::Storage(error)),
+                (Err(failure), None) => Err(Broken::Data(failure)),
                 (Ok(_), None) => conn.finish().await.map_err(Broken::Data),
             }
         }
         Job::Receive { upload, fresh_mode } => {
-            let received = receive(conn, upload, &options, progress).await;
+            let received = receive(conn, upload, options, progress).await;
             match (&received, fresh_mode) {
                 (Ok(()), Some(mode)) => storage.0.storage.set_mode(&storage.1, mode).map_err(Broken::Storage),
                 _ => received,
@@ -232,7 +265,7 @@ async fn send(
     mut conn: DataConn,
     file: &File,
     from: u64,
-    options: &Options,
+    options: Options<'static>,
     progress: &Progress,
 ) -> Result<(), Broken> {
     send_file(&mut conn, file, from, None, options, progress).await.map_err(Broken::Data)?;
@@ -243,7 +276,7 @@ async fn send(
 async fn receive(
     mut conn: DataConn,
     upload: Box<dyn Upload>,
-    options: &Options,
+    options: Options<'static>,
     progress: &Progress,
 ) -> Result<(), Broken> {
     if let Err(failure) = receive_file(&mut conn, upload.file(), options, progress).await {

@@ -68,7 +68,7 @@ impl Session {
             let work = async move { job::run(pending, job, options, deadline, &moving, (*user, path)).await };
             self.beside(work, &progress).await
         };
-        live.add(progress.bytes());
+        live.add(progress.octets());
         drop(live);
         self.entry.set_state(SessionState::Idle);
         let name = name_of(&transfer.kind);
@@ -161,7 +161,7 @@ impl Session {
                         Action::Reply(reply) => reply,
                         Action::Status => self
                             .dialogue
-                            .status(&[format!("{} octets have been transferred", progress.bytes())]),
+                            .status(&[format!("{} octets have been transferred", progress.octets())]),
                         _ => Reply::new(Code::NOT_IMPLEMENTED, "Not while a transfer runs."),
                     };
                     self.control.queue(&reply);
@@ -205,7 +205,7 @@ impl Session {
             verb: record.verb,
             path: record.path.clone(),
             direction: record.direction,
-            bytes: progress.bytes(),
+            bytes: progress.octets(),
             seconds: record.began.elapsed().into(),
             mode: record.mode,
             port: record.announced.map_or(0, |addr| addr.port()),
