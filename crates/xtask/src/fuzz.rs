@@ -55,7 +55,7 @@ pub(crate) fn run(seconds: u64, targets: &[String]) -> Result<()> {
         command
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            .args([MAX_INPUT, "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]);
+            .args([MAX_INPUT, "-timeout=10", "-rss_limit_mb=1024", "-verbosity=0", "-print_final_stats=1"]);
         run::checked(&mut command).with_context(|| {
             format!("{target} broke; run {} with the file from {}", program.display(), artifacts.display())
         })?;
