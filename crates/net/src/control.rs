@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::{ControlTls, TlsControl, TlsError, TlsInfo};
+use crate::{ClientControlTls, ControlTls, TlsControl, TlsError, TlsInfo};
 
 /// A control connection: plain, or under TLS. Reads and writes by the traits of tokio; flush after writing.
 ///
@@ -82,6 +82,14 @@ impl Control {
         tls.accept(self.into_stream()?).await.map(Self::from)
     }
 
+    /// Turns to TLS as its client, after the 234 reply (RFC 4217 §4.1).
+    ///
+    /// # Errors
+    /// [`TlsError`]; the connection is closed then.
+    pub async fn connect_tls(self, tls: &ClientControlTls) -> Result<Self, TlsError> {
+        tls.connect_control(self.into_stream()?).await.map(Self::from)
+    }
+
     /// Turns back to plain text, after the 200 reply to CCC (RFC 4217 §6). Works the same on both sides: sends
     /// close_notify, waits for the peer's, and keeps the TCP connection with every octet behind it. The caller
     /// sets the deadline.
@@ -134,7 +142,7 @@ impl Control {
     }
 
     /// The socket, if the connection is plain and nothing was read ahead.
-    pub(crate) fn into_stream(self) -> io::Result<TcpStream> {
+    fn into_stream(self) -> io::Result<TcpStream> {
         match self.0 {
             State::Plain { io, ahead } if ahead.is_empty() => Ok(io),
             State::Plain { .. } => Err(io::Error::new(io::ErrorKind::InvalidData, "plain text before TLS")),

@@ -84,21 +84,22 @@ fn join_records(octets: &[u8]) -> Result<Cow<'_, [u8]>, Peek> {
     let mut message = Cow::Borrowed(&[][..]);
     let mut rest = octets;
     loop {
-        // The length is known once the first four octets are; before that, a header is still wanted.
+        // The length is known once the first four octets are.
         let want = match &*message {
             [kind, ..] if *kind != CLIENT_HELLO => return Err(Peek::NotTls),
-            [_, a, b, c, ..] => 4 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
-            _ => 4,
+            [_, a, b, c, ..] => Some(4 + u32::from_be_bytes([0, *a, *b, *c]) as usize),
+            _ => None,
         };
-        if want > 4 + MAX_HELLO {
-            return Err(Peek::NotTls);
-        }
-        if want > 4 && message.len() >= want {
-            match &mut message {
-                Cow::Borrowed(all) => *all = all.get(..want).unwrap_or_default(),
-                Cow::Owned(all) => all.truncate(want),
+        match (want, &mut message) {
+            (Some(want), _) if want > MAX_HELLO => return Err(Peek::NotTls),
+            (Some(want), Cow::Borrowed(all)) if all.len() >= want => {
+                return Ok(Cow::Borrowed(all.get(..want).unwrap_or_default()));
             }
-            return Ok(message);
+            (Some(want), Cow::Owned(all)) if all.len() >= want => {
+                all.truncate(want);
+                return Ok(message);
+            }
+            _ => {}
         }
         match *rest {
             [] => return Err(Peek::NeedMore),

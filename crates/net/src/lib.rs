@@ -13,6 +13,6 @@ pub use control::Control;
 pub use hello::{Hello, read_hello};
 pub use socket::{connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
-    ControlTls, DataHandshake, DataTls, Identity, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl,
-    TlsError, TlsInfo, TlsMin,
+    ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake, DataTls,
+    Identity, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl, TlsError, TlsInfo, TlsMin, Trust,
 };

@@ -1,5 +1,6 @@
 //! TLS for both channels.
 
+mod client;
 mod data;
 mod engine;
 mod error;
@@ -8,12 +9,15 @@ mod identity;
 mod octets;
 mod provider;
 mod server;
+mod store;
 mod stream;
 mod tickets;
+mod trust;
 
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
+pub use client::{ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, Trust};
 pub use data::DataTls;
 pub use error::{Party, TlsError};
 pub use identity::Identity;

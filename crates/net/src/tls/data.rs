@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::TlsInfo;
 use super::stream::TlsStream;
+use super::tickets::ConnectionTickets;
 
 /// How long to wait for the peer's end. IIS never answers close_notify; two seconds is what other clients
 /// grant.
@@ -23,11 +25,20 @@ const LINGER: Duration = Duration::from_secs(2);
 pub struct DataTls {
     stream: TlsStream,
     info: TlsInfo,
+    /// The server's tickets for this connection.
+    tickets: Option<Arc<ConnectionTickets>>,
 }
 
 impl DataTls {
-    pub(crate) fn new(stream: TlsStream, info: TlsInfo) -> Self {
-        Self { stream, info }
+    pub(crate) fn new(stream: TlsStream, info: TlsInfo, tickets: Option<Arc<ConnectionTickets>>) -> Self {
+        Self { stream, info, tickets }
+    }
+
+    /// The tickets leave now, with whatever comes next.
+    fn let_tickets_go(&mut self, late: bool) {
+        if let Some(tickets) = self.tickets.take() {
+            tickets.sent(late);
+        }
     }
 
     /// What the handshake agreed on.
@@ -56,6 +67,7 @@ impl DataTls {
     /// # Errors
     /// As the socket: mostly `BrokenPipe` or `ConnectionReset`.
     pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.let_tickets_go(false);
         let mut rest = buf;
         while !rest.is_empty() {
             let n = poll_fn(|cx| self.stream.poll_write(cx, rest)).await?;
@@ -79,6 +91,7 @@ impl DataTls {
     /// # Errors
     /// As the socket: part of the file may not have arrived.
     pub async fn send_end(&mut self) -> io::Result<()> {
+        self.let_tickets_go(false);
         self.stream.close()?;
         poll_fn(|cx| self.stream.poll_send(cx)).await?;
         poll_fn(|cx| Pin::new(&mut self.stream.io).poll_shutdown(cx)).await
@@ -99,6 +112,7 @@ impl DataTls {
     /// # Errors
     /// None as yet: the file is here whole, and a peer that has gone already misses nothing.
     pub async fn finish_receiving(&mut self) -> io::Result<()> {
+        self.let_tickets_go(true);
         // Most of the time the socket takes it at once; a peer that does not read must not hold us up.
         let _ = tokio::time::timeout(LINGER, self.send_end()).await;
         Ok(())

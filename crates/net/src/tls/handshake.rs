@@ -30,6 +30,12 @@ impl Handshake {
     }
 }
 
+impl Handshake {
+    pub(crate) fn tickets(&self) -> Option<Arc<ConnectionTickets>> {
+        self.tickets.clone()
+    }
+}
+
 impl Future for Handshake {
     type Output = Result<(TlsStream, TlsInfo), TlsError>;
 
@@ -49,6 +55,9 @@ impl Future for Handshake {
             let info = info(stream.engine(), sni);
             if let (true, Some(tickets)) = (info.resumed, &this.tickets) {
                 tickets.resumed();
+            }
+            if let (false, Some(tickets)) = (stream.holds(), &this.tickets) {
+                tickets.sent(false);
             }
             (stream, info)
         }))

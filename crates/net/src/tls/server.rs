@@ -160,9 +160,11 @@ impl ControlTls {
         DataHandshake(self.handshake(stream, Use::Data, &[b"ftp-data", b"ftp"], 1))
     }
 
-    /// True once every ticket issued so far has been used under TLS 1.3: a client that uses a ticket once, and
-    /// closes uploads without reading, has none left and must be forgiven a full handshake. Always false
+    /// True once every TLS 1.3 ticket the client surely got has been used: a client that uses a ticket once,
+    /// and closes uploads without reading, has none left and must be forgiven a full handshake. Always false
     /// under TLS 1.2, where a ticket may be shown again.
+    ///
+    /// Tickets sent behind an upload count from the moment on that the client has used such a one.
     pub fn tickets_exhausted(&self) -> bool {
         self.0.one_use.load(Ordering::Relaxed)
             && self.0.tickets.as_ref().is_none_or(|tickets| tickets.exhausted())
@@ -193,6 +195,7 @@ impl Future for DataHandshake {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(result.map(|(stream, info)| DataTls::new(stream, info)))
+        let tickets = self.0.tickets();
+        Poll::Ready(result.map(|(stream, info)| DataTls::new(stream, info, tickets)))
     }
 }

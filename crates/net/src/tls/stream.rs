@@ -52,6 +52,11 @@ impl TlsStream {
         &self.engine
     }
 
+    /// True while tickets are kept back.
+    pub(crate) fn holds(&self) -> bool {
+        self.hold
+    }
+
     /// The client's hello, once; servers only.
     pub(crate) fn take_offer(&mut self) -> Option<Box<Offer>> {
         self.offer.take()

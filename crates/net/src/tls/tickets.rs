@@ -1,8 +1,7 @@
 //! Tickets that only one control connection's session can have issued.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
@@ -27,37 +26,63 @@ pub(crate) struct SessionTickets {
     ledger: Mutex<Ledger>,
 }
 
-/// Which tickets are still unused, among the last [`Ledger::WINDOW`].
+/// Which of the youngest tickets a client has, but has not used yet.
 #[derive(Default)]
 struct Ledger {
-    issued: u32,
-    unused: [u64; 4],
+    next: u32,
+    /// Sent where a client must read past them to reach something it wants.
+    sure: Serials,
+    /// Sent behind an upload, where many clients do not look.
+    late: Serials,
+    any_sent: bool,
+    /// This client has used a late ticket: it does look there.
+    reads_late: bool,
 }
 
 impl Ledger {
-    /// No client keeps more tickets than this; most keep 1 to 8.
-    const WINDOW: u32 = 256;
-
-    fn issue(&mut self) -> u32 {
-        let serial = self.issued;
-        self.issued = self.issued.wrapping_add(1);
-        self.mark(serial, true);
-        serial
+    fn sent(&mut self, serial: u32, late: bool) {
+        self.any_sent = true;
+        // A serial takes the place of an older one in both sets.
+        self.sure.set(serial, !late);
+        self.late.set(serial, late);
     }
 
     fn used(&mut self, serial: u32) {
-        // An older ticket has lost its place to a younger one.
-        if self.issued.wrapping_sub(serial) <= Self::WINDOW {
-            self.mark(serial, false);
+        if self.next.wrapping_sub(serial) > Serials::MOST {
+            return; // its place belongs to a younger one
+        }
+        self.reads_late |= self.late.has(serial);
+        self.sure.set(serial, false);
+        self.late.set(serial, false);
+    }
+
+    fn exhausted(&self) -> bool {
+        self.any_sent && self.sure.is_empty() && (!self.reads_late || self.late.is_empty())
+    }
+}
+
+/// A set of serial numbers, all of them among the youngest 256: no client keeps more tickets; most keep 1 to 8.
+#[derive(Default)]
+struct Serials([u64; 4]);
+
+impl Serials {
+    const MOST: u32 = 256;
+
+    fn set(&mut self, serial: u32, present: bool) {
+        let place = serial % Self::MOST;
+        if let Some(word) = self.0.get_mut(place as usize / 64) {
+            let bit = 1 << (place % 64);
+            *word = if present { *word | bit } else { *word & !bit };
         }
     }
 
-    fn mark(&mut self, serial: u32, unused: bool) {
-        let place = serial % Self::WINDOW;
-        if let Some(word) = self.unused.get_mut(place as usize / 64) {
-            let bit = 1 << (place % 64);
-            *word = if unused { *word | bit } else { *word & !bit };
-        }
+    fn has(&self, serial: u32) -> bool {
+        let place = serial % Self::MOST;
+        self.0.get(place as usize / 64).is_some_and(|word| word & 1 << (place % 64) != 0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
     }
 }
 
@@ -74,26 +99,31 @@ impl SessionTickets {
         self.tag
     }
 
-    /// True once all tickets issued have been used, and at least one was issued.
+    /// True once all tickets the client surely got have been used, and it got one at least.
     pub(crate) fn exhausted(&self) -> bool {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.issued > 0 && ledger.unused == [0; 4]
+        self.ledger().exhausted()
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn key(&self) -> Option<LessSafeKey> {
         UnboundKey::new(&AES_256_GCM, self.key.as_slice()).ok().map(LessSafeKey::new)
     }
 
-    fn seal(&self, session: &[u8]) -> Option<Vec<u8>> {
+    /// A new ticket and its serial number.
+    fn seal(&self, session: &[u8]) -> Option<(u32, Vec<u8>)> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
-        let serial = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).issue();
+        let serial = self.ledger().next;
+        self.ledger().next = serial.wrapping_add(1);
         let mut sealed = Vec::with_capacity(session.len() + 4 + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&serial.to_be_bytes());
         sealed.extend_from_slice(session);
         let nonce_used = Nonce::assume_unique_for_key(nonce);
         self.key()?.seal_in_place_append_tag(nonce_used, Aad::from(self.tag.0), &mut sealed).ok()?;
-        Some([&self.tag.0[..], &nonce, &sealed].concat())
+        Some((serial, [&self.tag.0[..], &nonce, &sealed].concat()))
     }
 
     fn open(&self, ticket: &[u8]) -> Option<(u32, Vec<u8>)> {
@@ -123,22 +153,28 @@ impl fmt::Debug for SessionTickets {
 #[derive(Debug)]
 pub(crate) struct ConnectionTickets {
     session: Arc<SessionTickets>,
-    /// Serial of the ticket opened last; [`NONE`] if there was none.
-    opened: AtomicU32,
+    /// Serial of the ticket opened last.
+    opened: Mutex<Option<u32>>,
+    /// Serials of the tickets made for this connection, and not sent yet.
+    sealed: Mutex<Vec<u32>>,
 }
-
-const NONE: u32 = u32::MAX;
 
 impl ConnectionTickets {
     pub(crate) fn new(session: Arc<SessionTickets>) -> Self {
-        Self { session, opened: AtomicU32::new(NONE) }
+        Self { session, opened: Mutex::default(), sealed: Mutex::default() }
     }
 
     /// To be called when a handshake has resumed.
     pub(crate) fn resumed(&self) {
-        let serial = self.opened.load(Ordering::Relaxed);
-        if serial != NONE {
-            self.session.ledger.lock().unwrap_or_else(PoisonError::into_inner).used(serial);
+        if let Some(serial) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.session.ledger().used(serial);
+        }
+    }
+
+    /// To be called when the tickets made for this connection leave; `late` if that is behind an upload.
+    pub(crate) fn sent(&self, late: bool) {
+        for serial in std::mem::take(&mut *self.sealed.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.session.ledger().sent(serial, late);
         }
     }
 }
@@ -154,12 +190,14 @@ impl ProducesTickets for ConnectionTickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.session.seal(plain)
+        let (serial, ticket) = self.session.seal(plain)?;
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).push(serial);
+        Some(ticket)
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let (serial, session) = self.session.open(cipher)?;
-        self.opened.store(serial, Ordering::Relaxed);
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(serial);
         Some(session)
     }
 }
@@ -190,35 +228,60 @@ mod tests {
         }
     }
 
+    /// Issues a ticket and sends it.
+    fn give(session: &Arc<SessionTickets>, late: bool) -> Vec<u8> {
+        let connection = connection(session);
+        let ticket = connection.encrypt(b"x").unwrap();
+        connection.sent(late);
+        ticket
+    }
+
+    fn take(session: &Arc<SessionTickets>, ticket: &[u8]) {
+        let connection = connection(session);
+        connection.decrypt(ticket).unwrap();
+        connection.resumed();
+    }
+
     #[test]
     fn tickets_are_exhausted_when_each_has_been_used_for_a_handshake() {
         let session = Arc::new(SessionTickets::new().unwrap());
         assert!(!session.exhausted(), "none was issued yet");
-        let tickets: Vec<_> = (0..8).map(|_| connection(&session).encrypt(b"x").unwrap()).collect();
+        let tickets: Vec<_> = (0..8).map(|_| give(&session, false)).collect();
         for ticket in &tickets {
             assert!(!session.exhausted());
-            let shown = connection(&session);
-            shown.decrypt(ticket).unwrap();
+            connection(&session).decrypt(ticket).unwrap();
             assert!(!session.exhausted(), "a ticket that was only shown is not used");
-            shown.resumed();
+            take(&session, ticket);
         }
         assert!(session.exhausted());
         connection(&session).encrypt(b"x").unwrap();
-        assert!(!session.exhausted(), "a new one was issued");
+        assert!(session.exhausted(), "a ticket that was made but not sent is of no use to the client");
+        give(&session, false);
+        assert!(!session.exhausted());
+    }
+
+    #[test]
+    fn tickets_behind_an_upload_count_once_the_client_has_used_such_a_one() {
+        let session = Arc::new(SessionTickets::new().unwrap());
+        let first = give(&session, false);
+        let behind = give(&session, true);
+        take(&session, &first);
+        assert!(session.exhausted(), "nobody knows whether the client has read the other one");
+        let another = give(&session, true);
+        take(&session, &behind);
+        assert!(!session.exhausted(), "it has: so it has the next one too");
+        take(&session, &another);
+        assert!(session.exhausted());
     }
 
     #[test]
     fn a_ticket_used_long_after_it_was_issued_does_not_hide_a_young_one() {
-        let mut ledger = Ledger::default();
-        for _ in 0..=Ledger::WINDOW {
-            ledger.issue();
-        }
-        for serial in 1..Ledger::WINDOW {
-            ledger.used(serial);
-        }
-        ledger.used(0);
-        assert_ne!(ledger.unused, [0; 4], "the last one has the place of the first");
-        ledger.used(Ledger::WINDOW);
-        assert_eq!(ledger.unused, [0; 4]);
+        let session = Arc::new(SessionTickets::new().unwrap());
+        let tickets: Vec<_> = (0..=Serials::MOST).map(|_| give(&session, false)).collect();
+        let (last, others) = tickets.split_last().unwrap();
+        others.iter().for_each(|ticket| take(&session, ticket));
+        assert!(!session.exhausted(), "the last one has the place of the first, but is another");
+        take(&session, last);
+        assert!(session.exhausted());
     }
 }
