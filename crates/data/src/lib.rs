@@ -1,1 +1,40 @@
-//! The data-channel broker: offers, dials, ports, proof of ownership, and the pump.
+//! The data channel: who may open one, on which port, and how the octets move.
+//!
+//! Only the [`Broker`] opens data connections, for every role. An [`Offer`] is passive mode, a [`Dial`] is
+//! active mode; both end in a [`DataConn`] that belongs to the session which asked for it, or in a
+//! [`Failure`] that says what happened. [`send_file`], [`send_stream`], [`receive_file`] and
+//! [`receive_stream`] move the octets.
+
+mod announce;
+mod broker;
+mod client;
+mod config;
+mod conn;
+mod dial;
+mod failure;
+mod hole;
+mod listener;
+mod offer;
+mod own;
+mod party;
+mod ports;
+mod proof;
+mod pump;
+mod random;
+mod shared;
+mod sys;
+
+pub use announce::{AnnounceAs, AnnouncePolicy, Network, NetworkError, PortMap};
+pub use broker::{Broker, DialError, OfferError, Usage};
+pub use client::{Link, LinkError, Listening};
+pub use config::{BrokerConfig, ConfigError, PassivePorts, Proof, Sharing};
+pub use conn::{ChannelMode, DataConn, Facts, Proven};
+pub use dial::Dial;
+pub use failure::Failure;
+pub use offer::Offer;
+pub use own::OwnListeners;
+pub use party::{History, Party};
+pub use pump::{
+    Compression, Digest, Options, Progress, Received, Representation, Sent, receive_file, receive_stream,
+    send_file, send_stream,
+};

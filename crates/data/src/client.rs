@@ -1,0 +1,253 @@
+//! The client's side: data connections made to a server (passive mode) or taken from it (active mode).
+//!
+//! A [`Link`] is the bare connection. It comes before the transfer command in passive mode, so that a blocked
+//! port is known while nothing depends on it; TLS follows when the command has been sent.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use portway_net::{ClientControlTls, connect_from, listen, prepare_data};
+use portway_proto::{Announced, Vetted};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::conn::Stream;
+use crate::{ChannelMode as Mode, DataConn, Facts, Failure, Proven};
+
+/// A data connection of a client before TLS.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    facts: Facts,
+}
+
+/// Why a client has no data connection. What it means depends on the mode; the caller knows it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The port answered with a reset: nothing listens there, or a firewall rejects it.
+    #[error("refused")]
+    Refused,
+    /// The network, or a firewall by ICMP, says that there is no way.
+    #[error("unreachable ({0})")]
+    Unreachable(#[source] io::Error),
+    /// No answer at all.
+    #[error("no answer within {:.1} s", after.as_secs_f64())]
+    Silent {
+        /// How long we waited.
+        after: Duration,
+    },
+    /// Active mode: the server did not connect.
+    #[error("the server did not connect within {:.1} s ({strangers} others did)", after.as_secs_f64())]
+    NobodyCame {
+        /// How long we waited.
+        after: Duration,
+        /// Connections from other addresses, which were closed.
+        strangers: u32,
+    },
+    /// This machine has no socket or port for it.
+    #[error("no socket: {0}")]
+    NoSocket(#[source] io::Error),
+}
+
+impl Link {
+    /// Connects to a passive port, within a deadline. `local` is the address to come from, if it matters.
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing is left behind.
+    pub async fn connect(to: Vetted, local: Option<SocketAddr>, within: Duration) -> Result<Self, LinkError> {
+        let began = Instant::now();
+        let to = to.addr();
+        let stream = match timeout(within, connect_from(local, to)).await {
+            Err(_) => return Err(LinkError::Silent { after: within }),
+            Ok(Ok(stream)) => stream,
+            // The kernel's pick of a source port may collide with an old connection to the same port.
+            Ok(Err(error)) if is_collision(&error) => {
+                let left = within.saturating_sub(began.elapsed());
+                match timeout(left, connect_from(local, to)).await {
+                    Err(_) => return Err(LinkError::Silent { after: within }),
+                    Ok(stream) => stream.map_err(of_connect)?,
+                }
+            }
+            Ok(Err(error)) => return Err(of_connect(error)),
+        };
+        Self::of(stream, Mode::Passive, began.elapsed(), 0)
+    }
+
+    fn of(stream: TcpStream, mode: Mode, waited: Duration, strangers: u32) -> Result<Self, LinkError> {
+        prepare_data(&stream).map_err(LinkError::NoSocket)?;
+        let (peer, local) = (stream.peer_addr(), stream.local_addr());
+        let (peer, local) = (peer.map_err(LinkError::NoSocket)?, local.map_err(LinkError::NoSocket)?);
+        let facts = Facts { peer, local, mode, proven: Proven::Address, strangers, waited };
+        Ok(Self { stream, facts })
+    }
+
+    /// How it came about.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Ready for the pump, without TLS.
+    #[must_use]
+    pub fn plain(self) -> DataConn {
+        DataConn::new(Stream::Plain(self.stream), self.facts, None)
+    }
+
+    /// Ready for the pump, after a handshake that resumes the control connection's session if a ticket is
+    /// left. There is no deadline here: servers answer only once the transfer begins, so the caller sets one.
+    ///
+    /// # Errors
+    /// [`Failure::HandshakeFailed`].
+    pub async fn secure(self, tls: &ClientControlTls) -> Result<DataConn, Failure> {
+        let Self { stream, mut facts } = self;
+        let tls = tls.connect_data(stream).await.map_err(Failure::HandshakeFailed)?;
+        if tls.info().resumed {
+            facts.proven = Proven::Resumed;
+        }
+        Ok(DataConn::new(Stream::Tls(Box::new(tls)), facts, None))
+    }
+}
+
+/// A port of ours that the server is told to connect to (active mode).
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Listening {
+    /// Listens on `home`, the control connection's own address, on a free port of `ports` or on any.
+    ///
+    /// # Errors
+    /// [`LinkError::NoSocket`] if every port of the range is taken.
+    pub fn open(home: IpAddr, ports: Option<RangeInclusive<u16>>) -> Result<Self, LinkError> {
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        // Going on behind the port last used gives the peer's TIME_WAIT time to pass.
+        static TURN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let ports = ports.unwrap_or(0..=0);
+        let skip =
+            TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).checked_rem(ports.len()).unwrap_or(0);
+        for port in ports.clone().cycle_from(skip) {
+            match listen(SocketAddr::new(home.to_canonical(), port)) {
+                Ok(listener) => {
+                    let addr = listener.local_addr().map_err(LinkError::NoSocket)?;
+                    return Ok(Self { listener, addr });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(LinkError::NoSocket(last))
+    }
+
+    /// Where it listens; behind NAT the announcement may have to say something else.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What to tell the server: this address, or the public one that leads here.
+    #[must_use]
+    pub fn announced(&self, public: Option<SocketAddr>) -> Announced {
+        Announced::new(public.unwrap_or(self.addr))
+    }
+
+    /// Takes the server's connection; connections from any other address are closed and counted.
+    ///
+    /// # Errors
+    /// [`LinkError::NobodyCame`].
+    pub async fn accept(&self, from: IpAddr, within: Duration) -> Result<Link, LinkError> {
+        let began = Instant::now();
+        let mut strangers = 0_u32;
+        loop {
+            let left = within.saturating_sub(began.elapsed());
+            let (stream, peer) = match timeout(left, self.listener.accept()).await {
+                Err(_) => return Err(LinkError::NobodyCame { after: within, strangers }),
+                Ok(Ok(accepted)) => accepted,
+                // The connection died in the queue; the next one may live.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Ok(Err(error)) => return Err(LinkError::NoSocket(error)),
+            };
+            if peer.ip().to_canonical() == from.to_canonical() {
+                return Link::of(stream, Mode::Active, began.elapsed(), strangers);
+            }
+            strangers = strangers.saturating_add(1);
+        }
+    }
+}
+
+/// A range of ports that begins in its middle.
+trait CycleFrom {
+    fn cycle_from(self, skip: usize) -> impl Iterator<Item = u16>;
+}
+
+impl CycleFrom for RangeInclusive<u16> {
+    fn cycle_from(self, skip: usize) -> impl Iterator<Item = u16> {
+        self.clone().skip(skip).chain(self.take(skip))
+    }
+}
+
+fn is_collision(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
+fn of_connect(error: io::Error) -> LinkError {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused | Kind::ConnectionReset => LinkError::Refused,
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::PermissionDenied => {
+            LinkError::Unreachable(error)
+        }
+        Kind::TimedOut => LinkError::Silent { after: Duration::from_secs(127) },
+        _ => LinkError::NoSocket(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn vetted(addr: SocketAddr) -> Vetted {
+        Announced::new(addr).vet(addr.ip()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_passive_port_is_reached_and_a_closed_one_is_known_at_once() {
+        let listening = Listening::open(HERE, None).unwrap();
+        let to = vetted(listening.addr());
+        let (ours, theirs) = tokio::join!(Link::connect(to, None, LONG), listening.accept(HERE, LONG));
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
+        assert_eq!(ours.facts().peer, theirs.facts().local);
+        assert_eq!((ours.facts().mode, theirs.facts().mode), (Mode::Passive, Mode::Active));
+        drop((ours, theirs, listening));
+        assert!(matches!(Link::connect(to, None, LONG).await, Err(LinkError::Refused)));
+    }
+
+    #[tokio::test]
+    async fn strangers_are_closed_and_the_server_is_still_served() {
+        let listening = Listening::open(HERE, None).unwrap();
+        let to = vetted(listening.addr());
+        let stranger: SocketAddr = "127.0.0.9:0".parse().unwrap();
+        let stranger = Link::connect(to, Some(stranger), LONG).await.unwrap();
+        let server = Link::connect(to, None, LONG).await.unwrap();
+        let taken = listening.accept(HERE, LONG).await.unwrap();
+        assert_eq!((taken.facts().peer, taken.facts().strangers), (server.facts().local, 1));
+        drop(stranger);
+        let nobody = listening.accept(HERE, Duration::from_millis(20)).await;
+        assert!(matches!(nobody, Err(LinkError::NobodyCame { strangers: 0, .. })));
+    }
+
+    #[tokio::test]
+    async fn ports_come_from_the_range_in_turn_and_a_full_range_says_so() {
+        let free = Listening::open(HERE, None).unwrap().addr().port();
+        let held = Listening::open(HERE, Some(free..=free)).unwrap();
+        assert_eq!(held.addr().port(), free);
+        assert!(matches!(Listening::open(HERE, Some(free..=free)), Err(LinkError::NoSocket(_))));
+    }
+}

@@ -1,0 +1,259 @@
+//! Passive mode: a port that was announced, until its connection has come.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use portway_net::{Hello, TlsError};
+use portway_proto::Announced;
+use tokio::time::{Instant, timeout_at};
+
+use crate::conn::{ChannelMode, Facts, Proven, Stream};
+use crate::hole::OpenHole;
+use crate::listener::adopt;
+use crate::ports::PortLease;
+use crate::proof::{Came, Handshakes, Lobby, Spoke, judge};
+use crate::shared::Seat;
+use crate::{DataConn, Failure, Party, Proof, sys};
+
+/// Connections looked at before other tasks get a turn.
+const AT_ONCE: usize = 64;
+
+/// Connections of the client's address that may wait in silence.
+const SILENT: usize = 32;
+
+/// An announced port. Dropping it frees the port at once.
+///
+/// Only connections from the client's address count. Under TLS they must complete the handshake and show what
+/// [`Proof`] asks for; until one has, the offer goes on waiting, whoever else comes.
+pub struct Offer {
+    party: Party,
+    proof: Proof,
+    at: Way,
+    announced: SocketAddr,
+    hole: Option<OpenHole>,
+    lobby: Lobby,
+    handshakes: Handshakes,
+    arrived: Option<(Stream, SocketAddr, Proven)>,
+    tally: Tally,
+}
+
+/// Where connections come from.
+pub(crate) enum Way {
+    /// A port of our own.
+    Exclusive(PortLease),
+    /// A seat at a port shared with others.
+    Shared(Seat),
+    /// The connection has come and the port is free again.
+    Closed,
+}
+
+/// What came and was not the owner; decides what the failure is called.
+#[derive(Default)]
+struct Tally {
+    strangers: u32,
+    not_resumed: bool,
+    no_handshake: bool,
+    broken: Option<TlsError>,
+}
+
+impl Offer {
+    pub(crate) fn new(
+        party: Party,
+        proof: Proof,
+        at: Way,
+        announced: SocketAddr,
+        hole: Option<OpenHole>,
+    ) -> Self {
+        Self {
+            party,
+            proof,
+            at,
+            announced,
+            hole,
+            lobby: Lobby::new(SILENT),
+            handshakes: Handshakes::new(),
+            arrived: None,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The address and port for the reply.
+    #[must_use]
+    pub fn announce(&self) -> SocketAddr {
+        self.announced
+    }
+
+    /// The same, as the codec wants it: 227 takes [`Announced::host_port`], 229 [`Announced::port_only`].
+    #[must_use]
+    pub fn announced(&self) -> Announced {
+        Announced::new(self.announced)
+    }
+
+    /// True once the connection is here; [`Self::take`] returns at once then, and reply 125 is due in place of
+    /// 150 (RFC 959 §5.4).
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.arrived.is_some()
+    }
+
+    /// Waits until the session's connection has come, has completed its TLS handshake and is kept inside.
+    ///
+    /// Poll this from the moment the port is announced, beside the control connection: some clients wait for
+    /// our part of the handshake before they send the command. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Failure::NoSocket`] if this process has no descriptor left. No stranger makes it fail.
+    pub async fn arrive(&mut self) -> Result<(), Failure> {
+        poll_fn(|cx| self.poll_arrive(cx)).await
+    }
+
+    /// The connection; waits for it until `deadline`.
+    ///
+    /// # Errors
+    /// [`Failure`] says what came instead of it, if anything did.
+    pub async fn take(mut self, deadline: Instant) -> Result<DataConn, Failure> {
+        let asked = Instant::now();
+        match timeout_at(deadline, self.arrive()).await {
+            Ok(arrived) => arrived?,
+            Err(_late) => return Err(self.why_nobody(asked.elapsed())),
+        }
+        let strangers = self.strangers();
+        let Some((stream, peer, proven)) = self.arrived.take() else {
+            return Err(self.why_nobody(asked.elapsed()));
+        };
+        let local = stream.tcp().local_addr().map_err(Failure::NoSocket)?;
+        let waited = asked.elapsed();
+        let facts = Facts { peer, local, mode: ChannelMode::Passive, proven, strangers, waited };
+        Ok(DataConn::new(stream, facts, self.hole.take()))
+    }
+
+    fn poll_arrive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let mut turns = AT_ONCE;
+        while self.arrived.is_none() {
+            match self.poll_came(cx) {
+                Poll::Pending => break,
+                Poll::Ready(came) => came.and_then(|came| self.receive(came)).map_err(Failure::NoSocket)?,
+            }
+            turns -= 1;
+            if turns == 0 {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.poll_lobby(cx);
+        self.poll_handshakes(cx);
+        if self.arrived.is_some() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// The next connection; `None` if it was a stranger's, who is gone already.
+    fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Came>>> {
+        match &mut self.at {
+            Way::Closed => Poll::Pending,
+            Way::Shared(seat) => seat.poll_next(cx).map(|came| Ok(Some(came))),
+            Way::Exclusive(lease) => {
+                let Some(listener) = lease.listener() else { return Poll::Pending };
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                if peer.ip().to_canonical() == self.party.client() {
+                    return Poll::Ready(Ok(Some(Came::Raw(stream, peer))));
+                }
+                self.tally.strangers = self.tally.strangers.saturating_add(1);
+                sys::reset_on_close(&stream);
+                Poll::Ready(Ok(None))
+            }
+        }
+    }
+
+    fn receive(&mut self, came: Option<Came>) -> io::Result<()> {
+        match (came, &self.party.tls) {
+            (None, _) => {}
+            (Some(Came::Raw(stream, peer)), None) => {
+                let stream = adopt(stream)?;
+                self.arrived = Some((Stream::Plain(stream), peer, Proven::Address));
+                self.close();
+            }
+            (Some(Came::Raw(stream, peer)), Some(_)) => self.lobby.enter(adopt(stream)?, peer, false),
+            (Some(Came::Spoken { stream, peer, named }), Some(tls)) => {
+                self.handshakes.start(tls, stream, peer, named);
+            }
+            (Some(Came::Spoken { stream, .. }), None) => sys::reset_on_close(&stream),
+        }
+        Ok(())
+    }
+
+    /// Answers every ClientHello that is complete.
+    fn poll_lobby(&mut self, cx: &mut Context<'_>) {
+        let Some(tls) = &self.party.tls else { return };
+        while let Some((waiting, spoke)) = self.lobby.poll_spoke(cx) {
+            let named = match spoke {
+                Spoke::Hello(Hello::Session(tag)) => tag == tls.tag(),
+                Spoke::Hello(Hello::NoSession) => false,
+                Spoke::Hello(Hello::NotTls | Hello::NeedMore) | Spoke::Gone => {
+                    self.tally.no_handshake = true;
+                    sys::reset_on_close(&waiting.stream);
+                    continue;
+                }
+            };
+            self.handshakes.start(tls, waiting.stream, waiting.peer, named);
+        }
+    }
+
+    fn poll_handshakes(&mut self, cx: &mut Context<'_>) {
+        let Some(tls) = self.party.tls.clone() else { return };
+        while self.arrived.is_none()
+            && let Some((peer, result)) = self.handshakes.poll_done(cx)
+        {
+            match result {
+                Err(error) => self.tally.broken = Some(error),
+                Ok(data) => match judge(self.proof, data.info().resumed, &tls, &self.party.history) {
+                    Some(proven) => {
+                        self.arrived = Some((Stream::Tls(Box::new(data)), peer, proven));
+                        self.close();
+                    }
+                    None => {
+                        self.tally.not_resumed = true;
+                        sys::reset_on_close(data.stream());
+                    }
+                },
+            }
+        }
+    }
+
+    /// Frees the port; whoever else is waiting there is closed.
+    fn close(&mut self) {
+        self.tally.strangers = self.strangers();
+        match std::mem::replace(&mut self.at, Way::Closed) {
+            Way::Exclusive(lease) => lease.served(),
+            Way::Shared(seat) => seat.served(),
+            Way::Closed => {}
+        }
+        self.lobby.retain(|_| false);
+        self.handshakes = Handshakes::new();
+    }
+
+    fn strangers(&self) -> u32 {
+        match &self.at {
+            Way::Shared(seat) => self.tally.strangers.saturating_add(seat.strangers()),
+            _ => self.tally.strangers,
+        }
+    }
+
+    fn why_nobody(&mut self, waited: Duration) -> Failure {
+        let port = self.announced.port();
+        let (ambiguous, no_handshake) = match &self.at {
+            Way::Shared(seat) => seat.turned_away(),
+            _ => (0, false),
+        };
+        let silent = !self.lobby.is_empty() || !self.handshakes.is_empty();
+        match (self.tally.broken.take(), self.strangers()) {
+            _ if self.tally.not_resumed => Failure::NotResumed,
+            (Some(error), _) => Failure::HandshakeFailed(error),
+            _ if ambiguous > 0 => Failure::Ambiguous { port, count: ambiguous },
+            _ if no_handshake || silent || self.tally.no_handshake => Failure::NoHandshake { port },
+            (None, 0) => Failure::NobodyCame { port, waited },
+            (None, count) => Failure::OnlyStrangersCame { port, count },
+        }
+    }
+}

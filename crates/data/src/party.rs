@@ -1,0 +1,67 @@
+//! The session a data connection is for.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use portway_net::ControlTls;
+
+/// One control connection, as far as its data connections are concerned.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// The client's end of the control connection; its data connections come from this address.
+    pub peer: SocketAddr,
+    /// Our end; data connections are made and taken on this address.
+    pub local: SocketAddr,
+    /// The TLS of the control connection when data is protected (PROT P), else `None`.
+    pub tls: Option<ControlTls>,
+    /// What the session has shown so far; the same one for all its data connections.
+    pub history: History,
+}
+
+impl Party {
+    /// The client's address without port; IPv4 mapped into IPv6 is IPv4.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+
+    /// The address to bind, with port 0. A link-local address keeps its scope.
+    pub(crate) fn home(&self) -> SocketAddr {
+        match (self.local, self.local.ip().to_canonical()) {
+            (SocketAddr::V6(local), IpAddr::V6(_)) => {
+                let mut home = local;
+                home.set_port(0);
+                home.set_flowinfo(0);
+                SocketAddr::V6(home)
+            }
+            (_, ip) => SocketAddr::new(ip, 0),
+        }
+    }
+}
+
+/// What one session has shown about itself. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct History(Arc<AtomicBool>);
+
+impl History {
+    /// A new session's.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// True once a data connection has resumed the control connection's TLS session.
+    #[must_use]
+    pub fn has_resumed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn resumed(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True if both are one session's.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
