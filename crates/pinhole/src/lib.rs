@@ -1,12 +1,21 @@
 //! The seam to a packet filter: one hole for one announced data connection.
 //!
 //! The broker opens a hole before the reply that announces a port leaves, and closes it when the transfer is
-//! over. Whoever filters nothing uses [`NoFilter`].
+//! over. Whoever filters nothing uses [`NoFilter`]; nftables is served by [`HelperPinholes`] through the small
+//! privileged helper, or by [`NftPinholes`] where the process itself may. [`nft`] finds out which.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use portway_proto::Expected;
+
+mod direct;
+mod helper;
+mod start;
+
+pub use direct::NftPinholes;
+pub use helper::HelperPinholes;
+pub use start::{NftOptions, StartError, Started, Way, nft};
 
 /// Names one open hole; meaningful only to the [`Pinholes`] that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
