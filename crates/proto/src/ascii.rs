@@ -122,19 +122,28 @@ impl RestartSearch {
     }
 
     /// Reads the next piece of the local file; stop when the place is found.
-    pub fn skip(&mut self, local: &[u8]) -> Option<Restart> {
-        for &octet in local {
+    pub fn skip(&mut self, mut local: &[u8]) -> Option<Restart> {
+        while let Some((&first, after)) = local.split_first() {
             if self.left == 0 {
                 break;
             }
-            let grows = octet == b'\n' && !self.after_cr;
-            if grows && self.left == 1 {
-                self.left = 0;
-                return Some(Restart { local: self.local, before: Before::NetworkCr });
+            if first == b'\n' {
+                let grows = !self.after_cr;
+                if grows && self.left == 1 {
+                    self.left = 0;
+                    return Some(Restart { local: self.local, before: Before::NetworkCr });
+                }
+                self.pass(1, if grows { 2 } else { 1 });
+                self.after_cr = false;
+                local = after;
+                continue;
             }
-            self.left -= if grows { 2 } else { 1 };
-            self.local += 1;
-            self.after_cr = octet == b'\r';
+            let line = memchr(b'\n', local).unwrap_or(local.len());
+            let run = usize::try_from(self.left).map_or(line, |left| line.min(left));
+            let (passed, rest) = local.split_at(run);
+            self.pass(run, run);
+            self.after_cr = passed.last() == Some(&b'\r');
+            local = rest;
         }
         self.found()
     }
@@ -145,6 +154,11 @@ impl RestartSearch {
     pub fn found(&self) -> Option<Restart> {
         let before = if self.after_cr { Before::LocalCr } else { Before::Other };
         (self.left == 0).then_some(Restart { local: self.local, before })
+    }
+
+    fn pass(&mut self, local: usize, network: usize) {
+        self.local = self.local.saturating_add(local as u64);
+        self.left = self.left.saturating_sub(network as u64);
     }
 }
 

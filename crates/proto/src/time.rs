@@ -5,7 +5,7 @@ mod tests;
 
 use std::fmt;
 
-use jiff::{SignedDuration, civil::DateTime};
+use jiff::{SignedDuration, civil::DateTime, tz::Offset};
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
@@ -103,7 +103,11 @@ impl Timestamp {
 
     /// The date and time of day, as UTC.
     pub(crate) fn civil(self) -> DateTime {
-        EPOCH.checked_add(SignedDuration::new(self.unix, 0)).unwrap_or(EPOCH)
+        match jiff::Timestamp::from_second(self.unix) {
+            Ok(at) => Offset::UTC.to_datetime(at),
+            // The last day of the year 9999, which jiff keeps free for time zones, by a slower way.
+            Err(_) => EPOCH.checked_add(SignedDuration::from_secs(self.unix)).unwrap_or(EPOCH),
+        }
     }
 
     /// From a date and time of day read as UTC. Second 60 becomes 59.

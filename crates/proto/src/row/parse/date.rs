@@ -229,11 +229,10 @@ fn named_day(words: &Words<'_>, at: usize) -> Option<(Option<u32>, u32, u32, usi
         return Some((None, month, day, at));
     }
     let second = second?;
-    let pair = match (month(first), month(second)) {
-        (Some(month), _) => day_word(second).map(|day| (month, day)),
-        (None, Some(month)) => day_word(first).map(|day| (month, day)),
-        (None, None) => None,
-    };
+    // Days are told at a glance, names of months are not.
+    let (day_first, day_second) = (day_word(first), day_word(second));
+    let pair = day_second.and_then(|day| Some((month(first)?, day)));
+    let pair = pair.or_else(|| day_first.and_then(|day| Some((month(second)?, day))));
     if let Some((month, day)) = pair {
         return Some((None, month, day, at + 1));
     }

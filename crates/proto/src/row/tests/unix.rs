@@ -204,6 +204,13 @@ fn ls_is_read_in_every_dialect() {
             ("-rw-r--r-- 1 u g 5 2022年 8月 24日 zh".as_bytes(), FILE, Some(5), "20220824", b"zh"),
             (b"-rw-r--r-- 1 u g 5 8\xd4\xc2 24 10:20 gbk", FILE, Some(5), "202308241020", b"gbk"),
             (b"-rw-r--r-- 1 u g 5 8\x8c\x8e 24 2022 sjis", FILE, Some(5), "20220824", b"sjis"),
+            (
+                "-rw-r--r-- 1 u g 5 24日 8月 2022 day first".as_bytes(),
+                FILE,
+                Some(5),
+                "20220824",
+                b"day first",
+            ),
             ("-rw-r--r-- 1 u g 5 8월 24 2022 ko".as_bytes(), FILE, Some(5), "20220824", b"ko"),
             (
                 b"d [R----F--] supervisor            512       Jan 16 18:53    login",
