@@ -20,7 +20,7 @@ pub(crate) fn write() -> Result<()> {
     Ok(())
 }
 
-/// Checks that the document is what [`write`] would write.
+/// Checks that the document is what [`write()`] would write.
 ///
 /// # Errors
 /// If it is not.
