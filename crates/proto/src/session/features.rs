@@ -46,9 +46,10 @@ pub(super) fn help(topic: Option<&[u8]>) -> Reply {
             reply.line("HELP and a command shows its form.")
         }
         Some(Some(Verb::Site)) => site_help(),
-        Some(Some(verb)) => {
-            Reply::new(Code::HELP, format_args!("Syntax: {} ({})", verb.info().syntax(), verb.info().spec))
-        }
+        Some(Some(verb)) => Reply::new(
+            Code::HELP,
+            format_args!("Syntax: {} ({})", verb.info().syntax(), verb.info().spec.replace('§', "section ")),
+        ),
         Some(None) => Reply::new(Code::NOT_IMPLEMENTED, "No such command; HELP lists them."),
     }
 }
