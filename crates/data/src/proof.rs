@@ -100,7 +100,6 @@ impl Lobby {
 
 /// What the connection has said, or `None` if not enough.
 fn listen(stream: &TcpStream, cx: &mut Context<'_>) -> Option<Spoke> {
-    let mut buf = [0; LONGEST_HELLO];
     loop {
         match stream.poll_read_ready(cx) {
             Poll::Pending => return None,
@@ -110,6 +109,7 @@ fn listen(stream: &TcpStream, cx: &mut Context<'_>) -> Option<Spoke> {
         // Peeking leaves the octets where they are, so the runtime would go on calling the socket ready. To
         // claim that it would block makes the runtime wait for news.
         let peeked = stream.try_io(Interest::READABLE, || {
+            let mut buf = [0; LONGEST_HELLO];
             let octets = sys::peek(stream.as_fd(), &mut buf)?;
             match read_hello(buf.get(..octets).unwrap_or_default()) {
                 _ if octets == 0 => Ok(Spoke::Gone),

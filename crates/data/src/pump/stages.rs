@@ -200,21 +200,24 @@ mod tests {
     }
 
     #[test]
-    fn ten_megabytes_of_nothing_unpack_in_bounded_steps() {
-        let wire = out(&vec![0; 10 << 20], 1 << 20, Representation::Binary, Compression::Deflate(9));
-        let mut stage = Incoming::new(Representation::Binary, Compression::Deflate(9));
+    fn two_megabytes_of_nothing_unpack_in_bounded_steps() {
+        let wire = out(&vec![0; 2 << 20], 1 << 20, Representation::Binary, Compression::Deflate(1));
+        let mut stage = Incoming::new(Representation::Binary, Compression::Deflate(1));
         let (mut octets, mut total) = (&wire[..], 0);
         while let Some(piece) = stage.piece(&mut octets).unwrap() {
             assert!(piece.len() <= 2 * STEP);
             total += piece.len();
         }
-        assert_eq!(total, 10 << 20);
+        assert_eq!(total, 2 << 20);
     }
 
     proptest! {
+        // Debug builds of the compressor are slow.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn the_wire_does_not_depend_on_how_the_file_is_cut_nor_the_file_on_how_the_wire_is(
-            data in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), any::<u8>()], 0..3000),
+            data in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), any::<u8>()], 0..1500),
             (a, b, c) in (1_usize..700, 1_usize..700, 1_usize..700),
             ascii: bool,
             zip in proptest::option::of(0_u32..10),

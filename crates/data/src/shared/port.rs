@@ -25,6 +25,9 @@ const AT_ONCE: usize = 64;
 /// Connections of all addresses that wait in silence at one port.
 const SILENT: usize = 256;
 
+/// The longest queue the kernel keeps for us.
+const QUEUE: usize = 4096;
+
 /// Connections delivered to a seat and not yet looked at.
 const INBOX: usize = 8;
 
@@ -132,7 +135,8 @@ impl Port {
 
     fn sit(self: &Arc<Self>, table: &mut Table, tenant: &Tenant, tag: Option<SessionTag>) -> Seat {
         // Whoever is in the queue now came before this port was announced for this seat.
-        while let Ok((stream, peer)) = self.listener.try_accept() {
+        for _ in 0..QUEUE {
+            let Ok((stream, peer)) = self.listener.try_accept() else { break };
             self.route(table, stream, peer);
         }
         let inbox = Arc::new(Inbox::default());
@@ -263,7 +267,9 @@ impl Seat {
         match letters.came.pop_front() {
             Some(came) => Poll::Ready(came),
             None => {
-                letters.waker = Some(cx.waker().clone());
+                if !letters.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    letters.waker = Some(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }
