@@ -15,6 +15,7 @@ pub mod row;
 mod session;
 mod time;
 mod verb;
+pub mod watch;
 
 pub use announced::{
     AnnounceError, Announced, Extended, Family, HostPort, PortOnly, Refused, Vetted, passive_reply_lenient,
@@ -34,3 +35,4 @@ pub use session::client;
 pub use session::{Action, Channel, Policy, ServerSession, Transfer, TransferKind, Verdict};
 pub use time::{TimeError, Timestamp, Utime};
 pub use verb::{Arg, During, Phase, Support, VERBS, Verb, VerbInfo};
+pub use watch::Watch;
