@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+const FEW_HANDLES_FOLDER: &str = "PORTWAY_VFS_TEST_FEW_HANDLES";
 const CRASH_FOLDER: &str = "PORTWAY_VFS_TEST_FOLDER";
 
 fn serve(folder: &tempfile::TempDir) -> LocalFs {
@@ -73,6 +74,39 @@ fn a_left_over_does_not_stop_the_next_upload_of_that_name() {
 }
 
 #[test]
+fn only_the_first_of_several_broken_uploads_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let vfs = serve(&folder);
+    let uploads = [b"one", b"two", b"ten"].map(|data| begin(&vfs, "/f", Write::Replace, data));
+    assert_eq!(hidden(&folder).len(), 3);
+    drop(uploads);
+    assert_eq!(hidden(&folder), [".portway-part.f"]);
+}
+
+/// Not a test of its own: the process with few handles below.
+#[test]
+fn a_process_with_few_handles_removes_a_tree() {
+    let Some(folder) = std::env::var_os(FEW_HANDLES_FOLDER) else { return };
+    let vfs = LocalFs::open(folder, LinkPolicy::InRoot).unwrap();
+    let few = rustix::process::Rlimit { current: Some(128), maximum: Some(128) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+    vfs.remove_tree(&p("/top")).unwrap();
+}
+
+#[test]
+fn a_deep_tree_costs_few_handles() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("top").join("d/".repeat(400))).unwrap();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_process_with_few_handles_removes_a_tree"])
+        .env(FEW_HANDLES_FOLDER, folder.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_partial_is_for_the_server_only_until_it_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let vfs = serve(&folder).umask(0o027);
@@ -95,7 +129,12 @@ fn a_partial_deleted_by_somebody_else_is_not_mistaken_for_the_next_one() {
     fs::remove_file(folder.path().join(".portway-part.f")).unwrap();
     let second = begin(&vfs, "/f", Write::Replace, b"second");
     refused(first.commit(), "NotFound");
-    assert_eq!(vfs.partial(&p("/f")).unwrap().size, 6, "breaking off the first has not deleted the second");
+    let third = begin(&vfs, "/g", Write::Replace, b"third");
+    fs::remove_file(folder.path().join(".portway-part.g")).unwrap();
+    let fourth = begin(&vfs, "/g", Write::Replace, b"fourth");
+    third.discard();
+    fourth.commit().unwrap();
+    assert_eq!(cat(&vfs, "/g"), b"fourth");
     second.commit().unwrap();
     assert_eq!(cat(&vfs, "/f"), b"second");
 }
@@ -212,11 +251,9 @@ fn a_hundred_thousand_entries_are_read_as_they_are_asked_for() {
     const COUNT: usize = 100_000;
     let folder = tempfile::tempdir().unwrap();
     let vfs = serve(&folder);
-    let first = folder.path().join("f");
     for number in 0..COUNT {
         File::create(folder.path().join(format!("file-{number:06}"))).unwrap();
     }
-    drop(first);
     assert_eq!(vfs.names(&p("/")).unwrap().filter(Result::is_ok).count(), COUNT);
 
     let mut names = vfs.names(&p("/")).unwrap();

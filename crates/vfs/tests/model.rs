@@ -194,7 +194,8 @@ fn look(fs: &dyn Vfs, folder: &VPath, seen: &mut String) {
         match entry.kind {
             Kind::Dir => look(fs, &path, seen),
             Kind::File => {
-                writeln!(seen, "{:?}", std::io::read_to_string(fs.open(&path).unwrap().0).unwrap()).unwrap()
+                let content = std::io::read_to_string(fs.open(&path).unwrap().0).unwrap();
+                writeln!(seen, "{content:?}").unwrap();
             }
             Kind::Symlink | Kind::Other => {}
         }

@@ -1,5 +1,5 @@
-//! Shorthand for tests of storage.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::needless_pass_by_value)] // each test program uses its own part of it
+//! Shorthand for tests of storage; each test program uses its own part of it.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use portway_vfs::{Entry, LinkPolicy, LocalFs, MemFs, Upload, VPath, Vfs, VfsError, Write};
 use std::io::{Read, Write as _};
