@@ -112,7 +112,7 @@ impl Control {
     }
 
     /// Waits until [`Self::try_read`] has something, or the end; holds no buffer meanwhile. May be dropped and
-    /// called again.
+    /// called again. A plain connection may wake up for nothing; `try_read` says `WouldBlock` then.
     ///
     /// # Errors
     /// As the socket; `InvalidData` if what came is not TLS.

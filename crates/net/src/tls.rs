@@ -47,6 +47,13 @@ impl TlsMin {
         }
     }
 
+    fn on_the_wire(self) -> u16 {
+        match self {
+            Self::V12 => 0x0303,
+            Self::V13 => 0x0304,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::V12 => "TLS 1.2",

@@ -5,7 +5,9 @@
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
 use rustls::{CommonState, Error};
 
 use super::octets::Octets;
@@ -25,6 +27,8 @@ pub(crate) enum Wants {
 pub(crate) struct Engine {
     side: Side,
     pub(crate) octets: Buffers,
+    /// Once rustls has failed, it must be left alone.
+    failed: Option<Error>,
 }
 
 enum Side {
@@ -47,11 +51,11 @@ pub(crate) struct Buffers {
 
 impl Engine {
     pub(crate) fn server(conn: UnbufferedServerConnection) -> Self {
-        Self { side: Side::Server(conn), octets: Buffers::default() }
+        Self { side: Side::Server(conn), octets: Buffers::default(), failed: None }
     }
 
     pub(crate) fn client(conn: UnbufferedClientConnection) -> Self {
-        Self { side: Side::Client(conn), octets: Buffers::default() }
+        Self { side: Side::Client(conn), octets: Buffers::default(), failed: None }
     }
 
     pub(crate) fn state(&self) -> &CommonState {
@@ -91,10 +95,15 @@ impl Engine {
     }
 
     fn run(&mut self, sink: &mut [u8], act: Act<'_>) -> Result<(usize, Wants), Error> {
-        match &mut self.side {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = match &mut self.side {
             Side::Server(conn) => self.octets.run(conn, sink, act),
             Side::Client(conn) => self.octets.run(conn, sink, act),
-        }
+        };
+        self.failed = result.as_ref().err().cloned();
+        result
     }
 }
 
@@ -131,11 +140,7 @@ impl Buffers {
                     None
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                    append(&mut self.outgoing, 0, |room| match message.encode(room) {
-                        Ok(n) => Ok(n),
-                        Err(EncodeError::InsufficientSize(e)) => Err(Short::By(e.required_size)),
-                        Err(EncodeError::AlreadyEncoded) => Ok(0),
-                    })?;
+                    append(&mut self.outgoing, 0, |room| encode(&mut message, room))?;
                     None
                 }
                 Ok(ConnectionState::TransmitTlsData(sent)) => {
@@ -191,17 +196,28 @@ impl Buffers {
         }
     }
 
-    /// After an error, rustls has an alert for the peer; the next call hands it out.
+    /// After an error, rustls has an alert for the peer. It must not be asked for anything else any more: it
+    /// would look at the octets again, and asserts that it sends one fatal alert only.
     fn take_alert<M: Machine>(&mut self, conn: &mut M) {
-        while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut message)), .. } =
-            conn.process(self.incoming.filled_mut())
-        {
-            let mut room = [0; 512];
-            match message.encode(&mut room) {
-                Ok(n) => self.outgoing.push(room.get(..n).unwrap_or_default()),
-                Err(_) => return,
+        while conn.has_message() {
+            let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut message)), .. } =
+                conn.process(self.incoming.filled_mut())
+            else {
+                return;
+            };
+            let done = append(&mut self.outgoing, 0, |room| encode(&mut message, room));
+            if done.is_err() {
+                return;
             }
         }
+    }
+}
+
+fn encode<D>(message: &mut EncodeTlsData<'_, D>, room: &mut [u8]) -> Result<usize, Short> {
+    match message.encode(room) {
+        Ok(n) => Ok(n),
+        Err(EncodeError::InsufficientSize(e)) => Err(Short::By(e.required_size)),
+        Err(EncodeError::AlreadyEncoded) => Ok(0),
     }
 }
 
@@ -237,7 +253,10 @@ fn append(
     let mut room = wanted;
     loop {
         match write(buffer.spare(room)) {
-            Ok(n) => return Ok(buffer.commit(n)),
+            Ok(n) => {
+                buffer.commit(n);
+                return Ok(());
+            }
             Err(Short::By(needed)) if needed > room => room = needed,
             Err(_) => return Err(Error::EncryptError),
         }
@@ -247,11 +266,18 @@ fn append(
 /// The call both sides of rustls have, without a common trait.
 trait Machine {
     type Data;
+    /// True if the next call hands out a message for the peer, before it looks at any octet.
+    fn has_message(&self) -> bool;
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
 }
 
 impl Machine for UnbufferedServerConnection {
     type Data = ServerConnectionData;
+
+    fn has_message(&self) -> bool {
+        self.wants_write()
+    }
+
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
@@ -259,6 +285,11 @@ impl Machine for UnbufferedServerConnection {
 
 impl Machine for UnbufferedClientConnection {
     type Data = ClientConnectionData;
+
+    fn has_message(&self) -> bool {
+        self.wants_write()
+    }
+
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error};
 
 use super::TlsMin;
 use crate::hello::Offer;
@@ -152,24 +152,14 @@ impl Fault {
             Self::Tls { error, offer, first } => (error, offer.unwrap_or_default(), first),
         };
         match error {
-            Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::MessageTooLarge)
-                if looks_like_text(&first) =>
-            {
-                TlsError::NotTls { peer, first: printable(&first) }
-            }
             Error::InvalidMessage(_) if looks_like_text(&first) => {
                 TlsError::NotTls { peer, first: printable(&first) }
             }
             Error::NoApplicationProtocol => TlsError::Alpn {
                 offered: offer.alpn.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", "),
             },
-            Error::PeerIncompatible(
-                PeerIncompatible::Tls12NotOffered
-                | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::SupportedVersionsExtensionRequired
-                | PeerIncompatible::ServerDoesNotSupportTls12Or13
-                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-            ) if peer == Party::Client => {
+            // Old hellos lack more than the version; the version is what a person can change.
+            Error::PeerIncompatible(_) if (1..needed.on_the_wire()).contains(&offer.newest) => {
                 TlsError::Version { offered: version_name(offer.newest), needed: needed.name() }
             }
             Error::PeerIncompatible(what) => TlsError::Cipher { what: format!("{what:?}") },
@@ -192,7 +182,10 @@ fn certificate(peer: Party, why: String) -> TlsError {
 
 fn certificate_fault(why: &CertificateError) -> String {
     match why {
-        CertificateError::UnknownIssuer => "nobody we trust has signed it".into(),
+        // The second is said of another key under a name we trust.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "nobody we trust has signed it".into()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet; is the clock right?".into()

@@ -67,17 +67,18 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError::File`] if the client authorities cannot be read.
     pub fn new(identity: Identity, options: ServerTlsOptions) -> Result<Self, TlsError> {
+        let ServerTlsOptions { client_ca, require_client_cert, min, control_tickets } = options;
         let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
         let mut base = ServerConfig::builder_with_provider(Arc::clone(provider()))
-            .with_protocol_versions(options.min.versions())
+            .with_protocol_versions(min.versions())
             .map_err(setup)?
-            .with_client_cert_verifier(client_verifier(&options)?)
+            .with_client_cert_verifier(client_verifier(client_ca, require_client_cert)?)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
         base.session_storage = Arc::new(NoServerSessionStorage {});
         // Our order counts, with AES-128-GCM first: OpenSSL's clients put AES-256 first out of habit.
         base.ignore_client_order = true;
         let base = Arc::new(ArcSwap::from_pointee(base));
-        Ok(Self { base, min: options.min, control_tickets: options.control_tickets })
+        Ok(Self { base, min, control_tickets })
     }
 
     /// Swaps the certificate. Control connections that exist keep theirs, for their data connections too.
@@ -104,15 +105,15 @@ impl ServerTls {
     }
 }
 
-fn client_verifier(options: &ServerTlsOptions) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let Some(path) = &options.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+fn client_verifier(ca: Option<PathBuf>, required: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(path) = ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
     let file = |what: String| TlsError::File { path: path.clone(), what };
     let mut roots = RootCertStore::empty();
-    for cert in read_certificates(path)? {
+    for cert in read_certificates(&path)? {
         roots.add(cert).map_err(|error| file(error.to_string()))?;
     }
     let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider()));
-    if !options.require_client_cert {
+    if !required {
         verifier = verifier.allow_unauthenticated();
     }
     verifier.build().map_err(|error| file(error.to_string()))

@@ -38,14 +38,13 @@ pub(crate) struct TlsStream {
     hold: bool,
     /// The client's hello, until the handshake is done.
     offer: Option<Box<Offer>>,
-    dead: bool,
     /// The last read took all there was room for.
     greedy: bool,
 }
 
 impl TlsStream {
     pub(crate) fn new(io: TcpStream, engine: Engine, usage: Use) -> Self {
-        Self { io, engine, usage, hold: false, offer: None, dead: false, greedy: false }
+        Self { io, engine, usage, hold: false, offer: None, greedy: false }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -81,7 +80,8 @@ impl TlsStream {
                     ready!(self.poll_send(cx))?;
                     ready!(self.poll_handshake_octets(cx))?;
                 }
-                Ok((_, Wants::Traffic)) => {
+                // A short upload comes with its end in one segment.
+                Ok(_) if !self.engine.state().is_handshaking() => {
                     let tls13 = self.engine.state().protocol_version() == Some(ProtocolVersion::TLSv1_3);
                     self.hold = tls13 && self.engine.is_server() && self.usage == Use::Data;
                     if !self.hold {
@@ -90,7 +90,7 @@ impl TlsStream {
                     self.release();
                     return Poll::Ready(Ok(()));
                 }
-                Ok((_, Wants::Nothing)) => return Poll::Ready(Err(Fault::Closed)),
+                Ok(_) => return Poll::Ready(Err(Fault::Closed)),
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
         }
@@ -105,7 +105,6 @@ impl TlsStream {
 
     /// The first octets that came, for an error message.
     fn fail(&mut self, error: Error) -> Fault {
-        self.dead = true;
         let first = self.engine.octets.incoming.filled().iter().take(80).copied().collect();
         self.try_send();
         Fault::Tls { error, offer: self.offer.take(), first }
@@ -190,11 +189,7 @@ impl TlsStream {
     }
 
     fn advance(&mut self, sink: &mut [u8]) -> io::Result<(usize, Wants)> {
-        if self.dead {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
         self.engine.advance(sink).map_err(|error| {
-            self.dead = true;
             self.try_send();
             io::Error::new(io::ErrorKind::InvalidData, error)
         })
