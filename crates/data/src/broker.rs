@@ -160,7 +160,7 @@ impl Broker {
             .as_ref()
             .and_then(OpenHole::announce)
             .unwrap_or_else(|| config.announce.announce(client, bound));
-        Ok(Offer::new(party.clone(), config.proof, way, announced, hole))
+        Ok(Offer::new(party.clone(), config.proof, way, bound, announced, hole))
     }
 
     async fn open(&self, tenant: &Tenant, tls: Option<&ControlTls>) -> Result<(Way, SocketAddr), OfferError> {

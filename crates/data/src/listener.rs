@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
 use crate::sys;
@@ -34,8 +35,7 @@ impl Listener {
         self.at
     }
 
-    /// The next connection. It is not yet registered with the runtime and still blocks, so that a stranger
-    /// costs two system calls.
+    /// The next connection. It is not yet registered with the runtime, so that a stranger costs little.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         loop {
             let mut guard = ready!(self.socket.poll_read_ready(cx))?;
@@ -71,25 +71,33 @@ impl Resting {
     }
 }
 
-/// Accepts, and passes over connections that died in the queue.
+/// Accepts, and passes over connections that died in the queue (accept(2) reports their errors as its own).
 fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     loop {
-        match listener.accept() {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionAborted
-                        | io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::Interrupted
-                ) => {}
-            other => return other,
+        let result = sys::accept(listener);
+        let ours = match &result {
+            Ok(_) => true,
+            Err(error) => matches!(
+                Errno::from_io_error(error),
+                Some(
+                    Errno::AGAIN
+                        | Errno::MFILE
+                        | Errno::NFILE
+                        | Errno::NOBUFS
+                        | Errno::NOMEM
+                        | Errno::INVAL
+                        | Errno::BADF
+                )
+            ),
+        };
+        if ours {
+            return result;
         }
     }
 }
 
 /// Registers an accepted connection with the runtime and sets it up.
 pub(crate) fn adopt(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
-    stream.set_nonblocking(true)?;
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Fails only if the peer is gone already, which the transfer will notice and name.
     let _ = portway_net::prepare_data(&stream);

@@ -32,6 +32,7 @@ pub struct Offer {
     party: Party,
     proof: Proof,
     at: Way,
+    bound: SocketAddr,
     announced: SocketAddr,
     hole: Option<OpenHole>,
     lobby: Lobby,
@@ -64,6 +65,7 @@ impl Offer {
         party: Party,
         proof: Proof,
         at: Way,
+        bound: SocketAddr,
         announced: SocketAddr,
         hole: Option<OpenHole>,
     ) -> Self {
@@ -71,6 +73,7 @@ impl Offer {
             party,
             proof,
             at,
+            bound,
             announced,
             hole,
             lobby: Lobby::new(SILENT),
@@ -124,9 +127,8 @@ impl Offer {
         let Some((stream, peer, proven)) = self.arrived.take() else {
             return Err(self.why_nobody(asked.elapsed()));
         };
-        let local = stream.tcp().local_addr().map_err(Failure::NoSocket)?;
         let waited = asked.elapsed();
-        let facts = Facts { peer, local, mode: ChannelMode::Passive, proven, strangers, waited };
+        let facts = Facts { peer, local: self.bound, mode: ChannelMode::Passive, proven, strangers, waited };
         Ok(DataConn::new(stream, facts, self.hole.take()))
     }
 

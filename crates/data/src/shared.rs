@@ -127,7 +127,8 @@ impl SharedPorts {
             return Err(NoSeat::Port(NoPort::Full));
         }
         let Some(tag) = tag else { return Ok(None) };
-        let emptiest = ports.open.iter().min_by_key(|open| open.port.company(tenant.client));
+        let company = |open: &&Open| open.port.tls_company(tenant.client);
+        let emptiest = ports.open.iter().filter(|open| company(open).is_some()).min_by_key(company);
         Ok(emptiest.and_then(|open| open.port.sit_together(tenant, tag)))
     }
 
@@ -190,6 +191,3 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn client_of(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
-
-#[cfg(test)]
-mod tests;

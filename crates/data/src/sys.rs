@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -64,6 +64,23 @@ pub(crate) fn discard_input(socket: BorrowedFd<'_>) {
             Ok(_) => {}
         }
     }
+}
+
+/// Accepts a connection that does not block.
+#[cfg(target_os = "linux")]
+pub(crate) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    // A connection whose other end is already unknown died in the queue.
+    Ok((socket.into(), peer.ok_or(rustix::io::Errno::CONNABORTED)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, peer))
 }
 
 /// Has the runtime watch a listener for connections.

@@ -1,4 +1,5 @@
 //! Active mode.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, fail by panic")]
 
 mod common;
 

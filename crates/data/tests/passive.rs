@@ -1,4 +1,5 @@
 //! Passive mode on ports of its own, without TLS.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, fail by panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Any number of sessions on one port.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, fail by panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Who is served under TLS, and when a transfer is complete.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, fail by panic")]
 
 mod common;
 

@@ -100,9 +100,11 @@ impl Port {
         self.listener.at()
     }
 
-    /// Pending offers of one client address.
-    pub(super) fn company(&self, client: IpAddr) -> usize {
-        lock(&self.table).pending.get(&client).map_or(0, Vec::len)
+    /// Pending offers of one client address; `None` if one of them is plain, which shares with nobody.
+    pub(super) fn tls_company(&self, client: IpAddr) -> Option<usize> {
+        let table = lock(&self.table);
+        let company = table.pending.get(&client).map_or(&[][..], Vec::as_slice);
+        company.iter().all(|pending| pending.tag.is_some()).then_some(company.len())
     }
 
     /// Pending offers of all addresses.
