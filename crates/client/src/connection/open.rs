@@ -1,0 +1,250 @@
+//! From a URL to a session: name, TCP, greeting, TLS, login.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_net::{ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, connect_from, prepare_control};
+use portway_proto::client::{ClientSession, CommandId, Features, Login, LoginError, LoginStep};
+use portway_proto::{Command, Mechanism, Protection, RawReply, Representation, printable};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::Connection;
+use crate::trace::micros;
+use crate::{Cause, Error, Phase, Seen, Settings, Target, TlsChoice, TlsTrust, Trace, Verdict, memory};
+
+/// How long one address gets before the next is tried beside it (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+impl Connection {
+    /// Opens a session with the server of `target` and logs in.
+    ///
+    /// # Errors
+    /// [`Error`] names the phase that failed.
+    pub async fn open(target: &Target, settings: Arc<Settings>) -> Result<Self, Error> {
+        let trace = settings.trace.next_connection();
+        let (stream, round_trip) = reach(target, &settings, &trace).await?;
+        let of_socket = |error| Error::new(Phase::Connect, Cause::Control(error));
+        prepare_control(&stream).map_err(of_socket)?;
+        let (peer, local) =
+            (stream.peer_addr().map_err(of_socket)?, stream.local_addr().map_err(of_socket)?);
+        let mut connection = Self {
+            target: target.clone(),
+            trace,
+            control: Control::from(stream),
+            session: ClientSession::new(),
+            peer,
+            local,
+            round_trip,
+            tls: None,
+            private: false,
+            features: Features::default(),
+            greeting: String::new(),
+            tried: Verdict::default(),
+            chosen: None,
+            public: None,
+            memory_key: memory::key(local.ip(), peer, &target.host),
+            broken: false,
+            settings,
+        };
+        if target.implicit_tls {
+            connection = connection.start_tls().await?;
+        }
+        connection.greet().await?;
+        if !target.implicit_tls && connection.settings.tls != TlsChoice::Off {
+            connection = connection.ask_for_tls().await?;
+        }
+        connection.login().await?;
+        connection.settle().await?;
+        Ok(connection)
+    }
+
+    /// Replaces a control connection that is of no more use, and keeps what was learnt about ways to data.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn reconnect(&mut self) -> Result<(), Error> {
+        let fresh = Self::open(&self.target, Arc::clone(&self.settings)).await?;
+        let old = std::mem::replace(self, fresh);
+        old.trace.record(|| Seen::Closed);
+        self.tried = old.tried;
+        self.chosen = old.chosen;
+        self.public = old.public;
+        Ok(())
+    }
+
+    async fn greet(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + self.settings.timeouts.greeting;
+        loop {
+            let answer = self.answer(Phase::Greeting, deadline).await?;
+            if answer.id != CommandId::GREETING || !answer.fits {
+                return Err(self.out_of_step(Phase::Greeting, "the connection".to_owned(), answer.reply));
+            }
+            if answer.reply.code >= 400 {
+                let cause = Cause::Login(LoginError::Busy { text: words(&answer.reply) });
+                return Err(self.fail(Phase::Greeting, cause));
+            }
+            if answer.last {
+                self.greeting = words(&answer.reply);
+                return Ok(());
+            }
+        }
+    }
+
+    /// AUTH TLS (RFC 4217 §4).
+    async fn ask_for_tls(mut self) -> Result<Self, Error> {
+        let reply = self.call_in(Phase::Tls, &Command::Auth(Mechanism::Tls)).await?;
+        if reply.code == 234 || reply.code == 334 {
+            return self.start_tls().await;
+        }
+        if self.settings.tls == TlsChoice::Required {
+            let command = "AUTH TLS".to_owned();
+            let mut error = Error::new(Phase::Tls, Cause::Refused { command, reply });
+            error.remedy = Some("this server has no TLS; --tls off sends password and files in the clear".to_owned());
+            return Err(error);
+        }
+        self.trace.note("the server has no TLS: password and files go in the clear");
+        Ok(self)
+    }
+
+    async fn start_tls(mut self) -> Result<Self, Error> {
+        let host = self.target.host.clone();
+        let tls = client_tls(&self.settings, &host).map_err(|error| Error::new(Phase::Tls, error))?;
+        if self.session.tls_started() {
+            let cause = Cause::Policy("the server sent text in the clear behind its AUTH reply: somebody may be in between");
+            return Err(Error::new(Phase::Tls, cause));
+        }
+        let limit = self.settings.timeouts.tls;
+        self.control = match timeout(limit, self.control.connect_tls(&tls)).await {
+            Err(_) => return Err(Error::new(Phase::Tls, Cause::Silence(limit))),
+            Ok(Err(error)) => return Err(Error::new(Phase::Tls, error)),
+            Ok(Ok(control)) => control,
+        };
+        if let Some(info) = self.control.tls() {
+            let (version, cipher, resumed) = (info.version.to_string(), info.cipher.to_string(), info.resumed);
+            self.trace.record(|| Seen::Tls { channel: "control", version, cipher, resumed });
+        }
+        self.tls = Some(tls);
+        self.private = true;
+        Ok(self)
+    }
+
+    async fn login(&mut self) -> Result<(), Error> {
+        let mut login = Login::new(self.settings.credentials.clone());
+        let mut reply = self.call_in(Phase::Login, &login.first()).await?;
+        loop {
+            reply = match login.step(&reply) {
+                LoginStep::Send(command) => self.call_in(Phase::Login, &command).await?,
+                LoginStep::LoggedIn => return Ok(()),
+                LoginStep::Failed(error) => return Err(self.fail(Phase::Login, Cause::Login(error))),
+            };
+        }
+    }
+
+    /// Asks for features and sets what every transfer needs, all in one round trip.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let feat = self.queue(&Command::Feat)?;
+        let mut prot = None;
+        if self.private {
+            self.queue(&Command::Pbsz(0))?;
+            prot = Some(self.queue(&Command::Prot(Protection::Private))?);
+        }
+        let last = self.queue(&Command::Type(Representation::Image))?;
+        self.flush(Phase::Command).await?;
+        let deadline = Instant::now() + self.settings.timeouts.reply;
+        loop {
+            let answer = self.answer(Phase::Command, deadline).await?;
+            if !answer.fits {
+                return Err(self.out_of_step(Phase::Command, "FEAT".to_owned(), answer.reply));
+            }
+            if !answer.last {
+                continue;
+            }
+            if answer.id == feat {
+                self.features = Features::read(&answer.reply);
+            }
+            if Some(answer.id) == prot && answer.reply.code >= 400 {
+                self.private = false;
+                if self.settings.tls == TlsChoice::Required {
+                    let command = "PROT P".to_owned();
+                    return Err(Error::new(Phase::Tls, Cause::Refused { command, reply: answer.reply }));
+                }
+                self.trace.note("the server encrypts no data connections: files go in the clear");
+            }
+            if answer.id == last {
+                break;
+            }
+        }
+        // Some servers list UTF8 and want to be told (draft-ietf-ftpext-utf-8-option).
+        if self.features.has("UTF8") {
+            self.call(&Command::Opts { command: b"UTF8", options: Some(b"ON") }).await?;
+        }
+        Ok(())
+    }
+}
+
+fn client_tls(settings: &Settings, host: &str) -> Result<ClientControlTls, portway_net::TlsError> {
+    let trust = match &settings.trust {
+        TlsTrust::System => Trust::System,
+        TlsTrust::File(file) => Trust::Only(file.clone()),
+        TlsTrust::Pinned(fingerprint) => Trust::Pinned(fingerprint.clone()),
+        TlsTrust::Nobody => Trust::Insecure,
+    };
+    let options = ClientTlsOptions { trust, tls12_only: settings.tls12_only, ..ClientTlsOptions::default() };
+    ClientTls::new(&options)?.control(host)
+}
+
+/// TCP to the first address that answers, and how long its handshake took.
+async fn reach(target: &Target, settings: &Settings, trace: &Trace) -> Result<(TcpStream, Duration), Error> {
+    let unknown = |source: io::Error| {
+        Error::new(Phase::Resolve, Cause::Unknown { host: target.host.clone(), source })
+    };
+    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
+    let addresses: Vec<SocketAddr> = match timeout(settings.timeouts.resolve, lookup).await {
+        Err(_) => return Err(Error::new(Phase::Resolve, Cause::Silence(settings.timeouts.resolve))),
+        Ok(Err(error)) => return Err(unknown(error)),
+        Ok(Ok(addresses)) => addresses.take(16).collect(),
+    };
+    let mut left = addresses.iter().copied();
+    let mut last = (
+        addresses.first().copied().ok_or_else(|| unknown(io::ErrorKind::NotFound.into()))?,
+        io::Error::from(io::ErrorKind::TimedOut),
+    );
+    let mut tries = JoinSet::new();
+    let deadline = Instant::now() + settings.timeouts.connect;
+    let mut all_started = false;
+    loop {
+        match left.next() {
+            Some(to) => {
+                tries.spawn(async move {
+                    let began = Instant::now();
+                    (to, connect_from(None, to).await.map(|stream| (stream, began.elapsed())))
+                });
+            }
+            None => all_started = true,
+        }
+        let until = if all_started { deadline } else { deadline.min(Instant::now() + HEAD_START) };
+        match tokio::time::timeout_at(until, tries.join_next()).await {
+            Ok(Some(Ok((to, Ok((stream, took)))))) => {
+                let local = stream.local_addr().unwrap_or(to);
+                trace.record(|| Seen::Connected { local, peer: to, round_trip_us: micros(took) });
+                return Ok((stream, took));
+            }
+            Ok(Some(Ok((to, Err(error))))) => last = (to, error),
+            Ok(Some(Err(_))) => {}
+            Ok(None) if all_started => break,
+            Ok(None) => {}
+            Err(_) if all_started => break,
+            Err(_) => {}
+        }
+    }
+    let (to, source) = last;
+    Err(Error::new(Phase::Connect, Cause::NoConnection { to, source }))
+}
+
+fn words(reply: &RawReply) -> String {
+    reply.lines.iter().map(|line| printable(line.trim_ascii())).collect::<Vec<_>>().join(" / ")
+}
