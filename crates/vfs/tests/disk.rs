@@ -67,9 +67,11 @@ fn what_a_crash_leaves_can_be_resumed() {
 fn a_left_over_does_not_stop_the_next_upload_of_that_name() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(".portway-part.f"), "left over").unwrap();
+    fs::write(folder.path().join(".portway-part.empty"), "").unwrap();
     let vfs = serve(&folder);
     put(&vfs, "/f", b"new");
     assert_eq!(cat(&vfs, "/f"), b"new");
+    begin(&vfs, "/empty", Write::New, b"x").commit().unwrap();
     assert!(hidden(&folder).is_empty());
 }
 
@@ -194,7 +196,7 @@ fn many_uploads_and_readers_of_one_name_never_see_a_mixture() {
 fn of_many_who_want_a_new_name_one_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let vfs = serve(&folder);
-    for round in 0..30 {
+    for round in 0..100 {
         let name = format!("/new-{round}");
         let winners: Vec<_> = std::thread::scope(|scope| {
             let tries: Vec<_> = (0..6)

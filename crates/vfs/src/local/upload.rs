@@ -80,7 +80,9 @@ impl Start {
     fn on_free_name(self) -> Result<LocalUpload, VfsError> {
         let part = part_name(&self.place.name, 1);
         match claim::partial(&self.place.dir, &part, Missing::Make)? {
-            Claim::Held { file, fresh: true, .. } => Ok(self.hidden(file, part, 1, true, true)),
+            // An empty one holds nothing of anybody: left by a crash, or made a moment ago by someone whom we
+            // beat to the lock, and who is told that the name is taken.
+            Claim::Held { file, size: 0, .. } => Ok(self.hidden(file, part, 1, true, true)),
             _ => Err(VfsError::Exists),
         }
     }
