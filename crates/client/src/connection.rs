@@ -50,6 +50,9 @@ pub struct Connection {
     /// The public address as a server told it when it refused PORT.
     public: Option<IpAddr>,
     memory_key: String,
+    /// TLS 1.2 at most: the server is short of tickets.
+    tls12: bool,
+    had_tickets: bool,
     broken: bool,
 }
 

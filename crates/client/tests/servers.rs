@@ -74,9 +74,8 @@ async fn files_and_listings_pass_unharmed_under_tls_in_active_mode() {
     }
 }
 
-#[tokio::test]
-async fn five_hundred_uploads_in_a_row_resume_the_session_that_vsftpd_demands() {
-    let server = Server::start(Kind::Vsftpd, Tls::On);
+async fn uploads_in_a_row(kind: Kind, count: usize) {
+    let server = Server::start(kind, Tls::On);
     let mut settings = server.settings();
     settings.trust = TlsTrust::Nobody;
     settings.tls = TlsChoice::Required;
@@ -85,12 +84,24 @@ async fn five_hundred_uploads_in_a_row_resume_the_session_that_vsftpd_demands() 
     let (folder, _) = here();
     std::fs::write(folder.path().join("f"), bytes(3, 1000)).unwrap();
     let file = std::fs::File::open(folder.path().join("f")).unwrap();
-    for i in 0..500 {
+    for i in 0..count {
         let (path, progress) = (format!("f{i}"), Progress::new());
         let options = PutOptions { verify: Verify::Replies, ..PutOptions::default() };
         let put = connection.put(&file, path.as_bytes(), options, &progress);
         let put = tokio::time::timeout(Duration::from_secs(60), put).await.unwrap();
-        put.unwrap_or_else(|error| panic!("upload {i}: {error}"));
+        put.unwrap_or_else(|error| panic!("{kind:?}, upload {i}: {error}"));
     }
-    assert_eq!(std::fs::read_dir(&server.folder).unwrap().count(), 500);
+    assert_eq!(std::fs::read_dir(&server.folder).unwrap().count(), count, "{kind:?}");
+}
+
+#[tokio::test]
+async fn five_hundred_uploads_in_a_row_resume_the_session_that_vsftpd_demands() {
+    uploads_in_a_row(Kind::Vsftpd, 500).await;
+}
+
+#[tokio::test]
+async fn many_uploads_in_a_row_pass_where_the_server_sends_no_new_tickets() {
+    for kind in [Kind::Proftpd, Kind::PureFtpd, Kind::Pyftpdlib] {
+        uploads_in_a_row(kind, 50).await;
+    }
 }

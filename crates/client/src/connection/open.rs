@@ -25,6 +25,11 @@ impl Connection {
     /// # Errors
     /// [`Error`] names the phase that failed.
     pub async fn open(target: &Target, settings: Arc<Settings>) -> Result<Self, Error> {
+        let tls12 = settings.tls12_only;
+        Self::open_as(target, settings, tls12).await
+    }
+
+    async fn open_as(target: &Target, settings: Arc<Settings>, tls12: bool) -> Result<Self, Error> {
         let trace = settings.trace.next_connection();
         let (stream, round_trip) = reach(target, &settings, &trace).await?;
         let of_socket = |error| Error::new(Phase::Connect, Cause::Control(error));
@@ -47,6 +52,8 @@ impl Connection {
             chosen: None,
             public: None,
             memory_key: memory::key(local.ip(), peer, &target.host),
+            tls12,
+            had_tickets: false,
             broken: false,
             settings,
         };
@@ -67,7 +74,7 @@ impl Connection {
     /// # Errors
     /// As [`Self::open`].
     pub async fn reconnect(&mut self) -> Result<(), Error> {
-        let fresh = Self::open(&self.target, Arc::clone(&self.settings)).await?;
+        let fresh = Self::open_as(&self.target, Arc::clone(&self.settings), self.tls12).await?;
         let old = std::mem::replace(self, fresh);
         old.trace.record(|| Seen::Closed);
         self.tried = old.tried;
@@ -112,7 +119,7 @@ impl Connection {
 
     async fn start_tls(mut self) -> Result<Self, Error> {
         let host = self.target.host.clone();
-        let tls = client_tls(&self.settings, &host).map_err(|error| Error::new(Phase::Tls, error))?;
+        let tls = client_tls(&self.settings, &host, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
         if self.session.tls_started() {
             let cause = Cause::Policy("the server sent text in the clear behind its AUTH reply: somebody may be in between");
             return Err(Error::new(Phase::Tls, cause));
@@ -186,14 +193,14 @@ impl Connection {
     }
 }
 
-fn client_tls(settings: &Settings, host: &str) -> Result<ClientControlTls, portway_net::TlsError> {
+fn client_tls(settings: &Settings, host: &str, tls12_only: bool) -> Result<ClientControlTls, portway_net::TlsError> {
     let trust = match &settings.trust {
         TlsTrust::System => Trust::System,
         TlsTrust::File(file) => Trust::Only(file.clone()),
         TlsTrust::Pinned(fingerprint) => Trust::Pinned(fingerprint.clone()),
         TlsTrust::Nobody => Trust::Insecure,
     };
-    let options = ClientTlsOptions { trust, tls12_only: settings.tls12_only, ..ClientTlsOptions::default() };
+    let options = ClientTlsOptions { trust, tls12_only, ..ClientTlsOptions::default() };
     ClientTls::new(&options)?.control(host)
 }
 

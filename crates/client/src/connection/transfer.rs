@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use portway_data::{DataConn, Failure, Options, Progress, receive_file, receive_stream, send_file, send_stream};
 use portway_net::ClientControlTls;
-use portway_proto::client::{DataEnd, Event, size_hint};
+use portway_proto::client::{DataEnd, Event, Temper, size_hint, temper};
 use portway_proto::{Command, ListArg, Protection, RawReply, Representation};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::{Channel, Connection, Opened, Way};
+use super::{Channel, Connection, Opened};
 use crate::error::{Attempt, Outcome, shown};
 use crate::trace::micros;
 use crate::{Cause, Error, Phase, Seen, Timeouts, Trace};
@@ -133,6 +133,7 @@ impl Connection {
             if !self.is_usable() && !self.ways().is_empty() {
                 self.reconnect().await?;
             }
+            self.renew_tickets().await?;
             if self.session.needs_type(representation) {
                 self.demand(&Command::Type(representation)).await?;
             }
@@ -141,7 +142,9 @@ impl Connection {
             }
             let opened = self.open_data().await?;
             match self.run(opened, job, &mut body, representation, progress).await {
+                Ok(done) if done.octets == 0 && self.wants_reuse(done.reply.as_ref()) => {}
                 Ok(done) => return Ok(done),
+                Err(NoRun::Error(Error { cause: Cause::Refused { reply, .. }, .. })) if self.wants_reuse(Some(&reply)) => {}
                 Err(NoRun::Error(error)) => return Err(error),
                 Err(NoRun::Way { attempt, took, stuck }) => {
                     self.broken |= stuck;
@@ -149,6 +152,34 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Some servers send no TLS 1.3 tickets on uploads, and each counts once. Before the last one is gone the
+    /// control connection is made anew under TLS 1.2, whose session can be resumed at will.
+    async fn renew_tickets(&mut self) -> Result<(), Error> {
+        let Some(tls) = self.tls.as_ref().filter(|_| self.private) else { return Ok(()) };
+        if tls.tickets_left() > 0 {
+            self.had_tickets = true;
+            return Ok(());
+        }
+        if !self.had_tickets || self.tls12 {
+            return Ok(());
+        }
+        self.trace.note("the TLS tickets are used up: a new control connection, under TLS 1.2");
+        self.tls12 = true;
+        self.reconnect().await
+    }
+
+    /// Whether the server refused because the data connection did not resume; the next one will be able to.
+    fn wants_reuse(&mut self, reply: Option<&RawReply>) -> bool {
+        let wants = reply.is_some_and(|reply| reply.code >= 400 && temper(reply) == Temper::SessionReuse);
+        if !wants || !self.private || self.tls12 {
+            return false;
+        }
+        self.trace.note("the server wants the TLS session resumed: a new control connection, under TLS 1.2");
+        self.tls12 = true;
+        self.broken = true;
+        true
     }
 
     async fn run(
@@ -398,10 +429,4 @@ async fn pump(
         }
     }
     conn.finish().await
-}
-
-/// True for ways in which the server connects.
-#[allow(dead_code, reason = "read by the pipeline")]
-pub(crate) fn is_active(way: Way) -> bool {
-    !way.is_passive()
 }

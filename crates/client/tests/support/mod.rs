@@ -59,7 +59,7 @@ impl Server {
     /// With further lines of configuration, in the server's own language.
     pub fn start_with(kind: Kind, tls: Tls, more: &str) -> Self {
         let home = tempfile::Builder::new().prefix("portway-client-").tempdir().unwrap();
-        open_up(home.path());
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let folder = home.path().join("tree");
         fs::create_dir(&folder).unwrap();
         open_up(&folder);
@@ -112,7 +112,11 @@ impl Server {
     /// The default, with an account that may read and write.
     pub fn settings(&self) -> Settings {
         let credentials = Credentials { user: b"alice".to_vec(), password: b"wonder".to_vec(), account: None };
-        Settings { credentials, ..Settings::default() }
+        let trace = match std::env::var_os("FTP_TEST_TRACE") {
+            Some(_) => portway_client::Trace::new(Arc::new(Print)),
+            None => portway_client::Trace::default(),
+        };
+        Settings { credentials, trace, ..Settings::default() }
     }
 
     pub fn write(&self, name: &str, contents: &[u8]) {
@@ -336,4 +340,13 @@ pub fn name(text: &str) -> portway_vfs::VPath {
 
 pub fn shared(settings: Settings) -> Arc<Settings> {
     Arc::new(settings)
+}
+
+/// Prints what happens; for looking into a failure.
+pub struct Print;
+
+impl portway_client::Observer for Print {
+    fn seen(&self, record: portway_client::Record) {
+        eprintln!("{:8.3} #{} {:?}", record.at.as_secs_f64(), record.connection, record.seen);
+    }
 }
