@@ -72,13 +72,13 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
         if settings.read_only { Arc::new(local.read_only()) } else { Arc::new(local) };
     let tls_required = settings.tls == TlsMode::Required;
     let server = Server::new(ServerConfig {
-        policy: Policy {
+        policy: Arc::new(Policy {
             tls: tls.is_some(),
             tls_required,
             ccc: settings.ccc,
             advertise_deflate: settings.advertise_mode_z,
             ..Policy::default()
-        },
+        }),
         accounts: Arc::new(accounts),
         throttle: Throttle::default(),
         storage,

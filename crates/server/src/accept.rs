@@ -100,10 +100,11 @@ impl Server {
                 return;
             }
         };
-        let shared = Arc::clone(&self.shared);
-        let ending = self.ending.subscribe();
+        let (shared, ending) = (Arc::clone(&self.shared), self.ending.subscribe());
+        let Some(mut session) = Session::open(shared, stream, peer, implicit_tls, ending) else { return };
         tokio::spawn(async move {
-            Session::run(shared, stream, peer, implicit_tls, ending).await;
+            session.run(implicit_tls).await;
+            drop(session);
             drop((place, draining));
         });
     }

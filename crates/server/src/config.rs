@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 /// The parts that all sessions share.
 pub struct ServerConfig {
     /// What the dialogue allows.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Who may log in.
     pub accounts: Arc<Accounts>,
     /// Who has failed to.

@@ -63,22 +63,21 @@ impl End {
 }
 
 impl Session {
-    /// Serves one connection until it ends.
-    pub(crate) async fn run(
+    /// A session on a fresh connection; `None` if that has died in the queue, and nobody is there to serve.
+    pub(crate) fn open(
         shared: Arc<ServerConfig>,
         stream: TcpStream,
         peer: SocketAddr,
         implicit_tls: bool,
         ending: watch::Receiver<bool>,
-    ) {
-        // A connection that died in the queue has no address any more; there is nobody to serve.
-        let Ok(local) = stream.local_addr() else { return };
+    ) -> Option<Self> {
+        let local = stream.local_addr().ok()?;
         let _ = portway_net::prepare_control(&stream);
-        let (policy, idle, patience) = (shared.policy.clone(), shared.timeouts.idle, shared.timeouts.idle);
-        let mut session = Self {
+        let (policy, idle) = (Arc::clone(&shared.policy), shared.timeouts.idle);
+        let session = Self {
             dialogue: ServerSession::new(policy, peer.ip(), implicit_tls),
             entry: shared.registry.enter(peer),
-            control: ControlChannel::new(Control::from(stream), patience),
+            control: ControlChannel::new(Control::from(stream), idle),
             peer,
             local,
             tls: None,
@@ -97,11 +96,17 @@ impl Session {
             local,
             implicit_tls,
         });
-        let end = match session.greet(implicit_tls).await {
-            Ok(()) => session.serve().await,
+        Some(session)
+    }
+
+    /// Serves until the end. Everything that an idle session does not need is boxed: its future is what it
+    /// costs.
+    pub(crate) async fn run(&mut self, implicit_tls: bool) {
+        let end = match Box::pin(self.greet(implicit_tls)).await {
+            Ok(()) => self.serve().await,
             Err(end) => end,
         };
-        session.close(end).await;
+        Box::pin(self.close(end)).await;
     }
 
     async fn greet(&mut self, implicit_tls: bool) -> Result<(), End> {
@@ -114,11 +119,8 @@ impl Session {
 
     async fn serve(&mut self) -> End {
         loop {
-            if let Err(end) = self.serve_what_is_here().await {
+            if let Err(end) = Box::pin(self.serve_what_is_here()).await {
                 return end;
-            }
-            if self.control.flush().await.is_err() {
-                return End::RESET;
             }
             if let Err(end) = self.wait().await {
                 return end;
@@ -134,8 +136,7 @@ impl Session {
                 Received::Line(mut line) => {
                     let action = self.dialogue.line(&line);
                     let secret = matches!(action, Action::Verify { .. });
-                    // Boxed: what a command needs is allocated while it runs, not while a session idles.
-                    let done = Box::pin(self.act(action)).await;
+                    let done = self.act(action).await;
                     if secret {
                         line.zeroize();
                     }
@@ -147,7 +148,7 @@ impl Session {
                 self.control.flush().await.map_err(|_| End::RESET)?;
             }
         }
-        Ok(())
+        self.control.flush().await.map_err(|_| End::RESET)
     }
 
     /// Waits for octets from the client, taking in a data connection that comes early.
@@ -334,7 +335,7 @@ impl Session {
         }
     }
 
-    async fn close(mut self, end: End) {
+    async fn close(&mut self, end: End) {
         self.entry.set_state(SessionState::Closing);
         self.pending = Pending::Nothing;
         let (bytes_in, bytes_out) = self.entry.bytes();

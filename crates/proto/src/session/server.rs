@@ -1,6 +1,7 @@
 //! The server's side of a control connection.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::action::{Action, Channel, Policy, TransferKind, Verdict};
 use super::{channel::wants_epsv, features};
@@ -23,7 +24,7 @@ enum Login {
 /// action names. The working directory belongs to the shell, since only storage can tell what it is.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
     pub(super) peer: IpAddr,
     login: Login,
     /// Control channel under TLS.
@@ -47,7 +48,8 @@ pub struct ServerSession {
 impl ServerSession {
     /// A session with a client at `peer`; `implicit` means that TLS was there before the greeting.
     #[must_use]
-    pub fn new(policy: Policy, peer: IpAddr, implicit: bool) -> Self {
+    pub fn new(policy: impl Into<Arc<Policy>>, peer: IpAddr, implicit: bool) -> Self {
+        let policy = policy.into();
         let hash = policy.hashes.first().copied();
         Self {
             policy,
@@ -351,7 +353,7 @@ impl ServerSession {
         status.line("End of status.")
     }
 
-    pub(super) const fn policy(&self) -> &Policy {
+    pub(super) fn policy(&self) -> &Policy {
         &self.policy
     }
 

@@ -165,7 +165,7 @@ impl ControlChannel {
     }
 
     /// Ends the connection so that the last reply still arrives.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(&mut self) {
         let _ = self.flush().await;
         if let Some(mut stream) = self.stream.take() {
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;

@@ -147,6 +147,18 @@ fn store(user: &User, name: &[u8], how: Write) -> Result<Prepared, VfsError> {
         Ok(_) if how != Write::Append && !user.may(Rights::OVERWRITE) => return Err(VfsError::Exists),
         _ => {}
     }
+    if let (Ok(complete), Some(partial)) = (&before, user.storage.partial(&path))
+        && partial.modified >= complete.modified
+        && match how {
+            Write::At(offset) => offset > partial.size,
+            Write::Append => true,
+            Write::Replace | Write::New => false,
+        }
+    {
+        // The client resumes a replacement that broke, and has taken the old file's size for what arrived of
+        // the new one. Going on there would mix the two.
+        return Err(VfsError::BadOffset);
+    }
     let upload = user.storage.create(&path, how)?;
     let fresh_mode = user.umask.filter(|_| before.is_err()).map(|umask| 0o666 & !umask);
     let announce = [b"Ready to receive ", name, b"."].concat();

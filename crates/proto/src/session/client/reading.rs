@@ -217,3 +217,15 @@ impl From<Vetted> for Announced {
         Self::new(vetted.addr())
     }
 }
+
+impl Rewrite {
+    /// What was announced in place of `used`.
+    #[must_use]
+    pub fn claimed(self, used: std::net::SocketAddr) -> std::net::SocketAddr {
+        let ip = match self {
+            Self::Unspecified => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Self::Private(ip) | Self::Foreign(ip) => ip,
+        };
+        std::net::SocketAddr::new(ip, used.port())
+    }
+}
