@@ -54,9 +54,9 @@ enum RunError {
 fn run(options: &Options) -> Result<(), RunError> {
     let at = |why| RunError::Socket { path: options.socket.display().to_string(), why };
     let signals = signals::Signals::block().map_err(RunError::Wait)?;
-    // First the table: a second helper stops here and leaves the socket of the first alone.
-    let filter = Filter::install(&options.layout)?;
+    // First the socket: a second helper stops here and leaves the table of the first alone.
     let listener = socket::Listener::bind(&options.socket).map_err(at)?;
+    let filter = Filter::install(&options.layout)?;
     privileges::keep_net_admin_only(options.user).map_err(RunError::Privileges)?;
     eprintln!("portway-holed: ready on {}", options.socket.display());
     let holes = Holes::new(filter, options.policy.clone(), OwnAddresses::of_this_host());

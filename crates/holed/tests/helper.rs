@@ -284,11 +284,14 @@ fn told_to_end_it_closes_and_logs_what_is_open() {
 fn a_second_helper_leaves_the_first_alone() {
     inside("a_second_helper_leaves_the_first_alone", || {
         let first = Helper::start("first", &[]);
-        let second =
-            Command::new(env!("CARGO_BIN_EXE_portway-holed")).arg("--socket").arg(&first.path).output();
-        let second = second.unwrap();
-        assert!(!second.status.success());
-        assert!(String::from_utf8_lossy(&second.stderr).contains("another process"), "{second:?}");
+        let elsewhere = first.path.with_extension("second");
+        for (path, why) in [(&first.path, "another helper"), (&elsewhere, "another process")] {
+            let mut second = Command::new(env!("CARGO_BIN_EXE_portway-holed"));
+            let second = second.arg("--socket").arg(path).output().unwrap();
+            assert!(!second.status.success());
+            assert!(String::from_utf8_lossy(&second.stderr).contains(why), "{second:?}");
+        }
+        assert!(!elsewhere.exists());
         assert_eq!(Line::to(&first.path).ask(Ask::Close(1)), Some(Outcome::Closed));
     });
 }

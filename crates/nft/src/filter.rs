@@ -54,11 +54,13 @@ pub enum FilterError {
 ///
 /// One netlink socket stays open; opening a hole takes one system call to send and one to read, some
 /// microseconds together. The kernel removes the table when the socket is closed, so a killed program leaves
-/// nothing open; running transfers keep their mark.
+/// nothing open; running transfers keep their mark. `nft flush ruleset`, with which many hosts load their rules
+/// anew, spares an owned table; one that is not owned is made again when the next hole is opened.
 #[derive(Debug)]
 pub struct Filter {
     netlink: Netlink,
-    guarded: bool,
+    layout: Layout,
+    owned: bool,
 }
 
 impl Filter {
@@ -76,17 +78,15 @@ impl Filter {
             Some(Errno::PERM) => FilterError::NotAllowed,
             _ => FilterError::Missing(error),
         })?;
-        let mut filter = Self { netlink, guarded: layout.guard.is_some() };
-        let mut write = |owned| filter.batch(|batch| layout.write(batch, owned));
-        let written = match write(layout.owned()) {
+        let mut filter = Self { netlink, layout: layout.clone(), owned: layout.owned() };
+        let mut written = filter.write();
+        if filter.owned
+            && written.as_ref().is_err_and(|e| matches!(errno(e), Some(Errno::OPNOTSUPP | Errno::INVAL)))
+        {
             // Linux before 5.12 knows no owned tables.
-            Err(error)
-                if layout.owned() && matches!(errno(&error), Some(Errno::OPNOTSUPP | Errno::INVAL)) =>
-            {
-                write(false)
-            }
-            other => other,
-        };
+            filter.owned = false;
+            written = filter.write();
+        }
         match written {
             Ok(()) => Ok(filter),
             // We have the capability, so the table has another owner. Its table is not ours to remove.
@@ -137,6 +137,11 @@ impl Filter {
             .map_err(FilterError::Kernel)
     }
 
+    fn write(&mut self) -> io::Result<()> {
+        let (layout, owned) = (self.layout.clone(), self.owned);
+        self.batch(|batch| layout.write(batch, owned))
+    }
+
     fn batch(&mut self, fill: impl FnOnce(&mut Batch)) -> io::Result<()> {
         let mut batch = Batch::begin(self.netlink.sequence());
         fill(&mut batch);
@@ -154,6 +159,10 @@ impl Elements for Filter {
             });
         };
         let mut added = self.batch(new);
+        if added.as_ref().is_err_and(|error| errno(error) == Some(Errno::NOENT)) {
+            // Somebody flushed the ruleset, and our table with it.
+            added = self.write().and_then(|()| self.batch(new));
+        }
         if added.as_ref().is_err_and(|error| errno(error) == Some(Errno::EXIST)) {
             // Before Linux 6.12 an element that is there already would keep its old time limit.
             added = self.batch(|batch| {
@@ -192,8 +201,11 @@ impl Elements for Filter {
 impl Drop for Filter {
     fn drop(&mut self) {
         // The kernel does it too for an owned table; on an older one nobody else would.
-        let _ =
-            if self.guarded { self.flush() } else { self.batch(table::delete).map_err(FilterError::Kernel) };
+        let _ = if self.layout.guard.is_some() {
+            self.flush()
+        } else {
+            self.batch(table::delete).map_err(FilterError::Kernel)
+        };
     }
 }
 

@@ -231,6 +231,24 @@ fn a_table_left_over_is_replaced_and_a_table_in_use_is_not() {
 }
 
 #[test]
+fn holes_survive_the_administrators_reload() {
+    inside("holes_survive_the_administrators_reload", || {
+        let key = key("192.0.2.7", at("198.51.100.1", 5000));
+        let mut owned = filter();
+        owned.add(&key, TEN).unwrap();
+        nft("flush ruleset");
+        assert_eq!(owned.list().unwrap(), [key], "an owned table is spared");
+        drop(owned);
+        let mut guarded = Filter::install(&Layout { guard: Some(5000..=5009), ..Layout::default() }).unwrap();
+        nft("flush ruleset");
+        assert!(!run("nft list ruleset").contains("portway"));
+        guarded.add(&key, TEN).unwrap();
+        assert_eq!(guarded.list().unwrap(), [key], "another one is made again");
+        assert!(run("nft list ruleset").contains("5000-5009"), "with its guard");
+    });
+}
+
+#[test]
 fn the_set_has_a_limit_and_says_so() {
     inside("the_set_has_a_limit_and_says_so", || {
         let mut filter = Filter::install(&Layout { size: 3, ..Layout::default() }).unwrap();

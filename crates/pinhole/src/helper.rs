@@ -46,9 +46,18 @@ impl HelperPinholes {
         let socket = dial(path, SocketFlags::empty())?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
         let question = Request { tag: 1, ask: Ask::Close(0) };
-        send(&socket, &question.emit(), SendFlags::NOSIGNAL)?;
+        // Whoever may not ask is told so before he asks, and then cut off: his question may fail, and the first
+        // look for an answer, too, although the answer is there.
+        let asked = send(&socket, &question.emit(), SendFlags::NOSIGNAL);
         let mut record = [0; ANSWER];
-        let (_, length) = recv(&socket, &mut record[..], RecvFlags::empty())?;
+        let mut look = || recv(&socket, &mut record[..], RecvFlags::empty());
+        let (_, length) = match look() {
+            Err(rustix::io::Errno::CONNRESET) => look(),
+            other => other,
+        }?;
+        if length == 0 {
+            asked?;
+        }
         match Answer::parse(record.get(..length).unwrap_or_default()).map(|answer| answer.result) {
             Some(Outcome::Closed) => Ok(Self {
                 path: path.to_owned(),
