@@ -161,8 +161,9 @@ fn secrets_do_not_show() {
 fn a_login_goes_as_the_server_asks() {
     let credentials =
         Credentials { user: b"u".to_vec(), password: b"p".to_vec(), account: Some(b"a".to_vec()) };
+    type Row = (&'static str, &'static [(u16, &'static str)], &'static str);
     #[rustfmt::skip]
-    let rows: &[(&str, &[(u16, &str)], &str)] = &[
+    let rows: &[Row] = &[
         ("by the book", &[(331, "pass"), (230, "in")], "USER,PASS,in"),
         ("no password needed (quirk 26)", &[(230, "in")], "USER,in"),
         ("232 by certificate", &[(232, "in")], "USER,in"),
