@@ -31,8 +31,9 @@ const AT_FIRST: usize = 16;
 /// A port another program has is not tried again for so long.
 const TAKEN: Duration = Duration::from_secs(1);
 
-/// How long an offer waits for its turn while no other offer of its address makes way.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long an offer waits for its turn while no other offer of its address makes way. A client that was told a
+/// port needs one round trip to come.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long it waits in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
