@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod pinholes;
 mod summary;
 mod tls;
 
@@ -41,6 +42,7 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
         Some(found) => Some(ServerTls::new(found.identity.clone(), tls::options(&settings)).context("TLS")?),
         None => None,
     };
+    let filter = pinholes::start(&settings.pinholes)?;
     let own = OwnListeners::default();
     let mut listeners = Vec::new();
     let plain = settings.listen.iter().map(|addr| (addr, false));
@@ -55,7 +57,11 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
         version: env!("CARGO_PKG_VERSION"),
         root: Shown::from(root.to_string_lossy().as_ref()),
     });
+    if let Some(detail) = filter.detail {
+        log.record(Notice { what: "pinholes", detail: Shown::from(detail) });
+    }
     let broker = Broker::new(BrokerConfig {
+        pinholes: filter.pinholes,
         ports: settings.ports.clone(),
         announce: match settings.announce {
             Some(address) => AnnouncePolicy::fixed(address),

@@ -56,9 +56,10 @@ pub(crate) struct ServeArgs {
     /// Announce this address for passive mode, or `auto`: the one the client connected to
     #[arg(long, value_name = "ADDR|auto")]
     pub(crate) passive_address: Option<AddressArg>,
-    /// Open the packet filter for each announced port
-    #[arg(long, value_name = "none")]
-    pub(crate) pinholes: Option<String>,
+    /// Open this host's packet filter for each announced port, for one client, once: `nft` through portway-holed
+    /// (at /run/portway/holed.sock, or nft:PATH) or with CAP_NET_ADMIN of our own [default: none]
+    #[arg(long, value_name = "none|nft")]
+    pub(crate) pinholes: Option<PinholesArg>,
     /// Read settings from this file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -182,6 +183,39 @@ impl FromStr for PortRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressArg(pub(crate) Option<std::net::IpAddr>);
 
+/// `--pinholes none|nft|nft:PATH`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum PinholesArg {
+    /// Nothing is filtered, or somebody else sees to it.
+    #[default]
+    None,
+    /// nftables on this host; the path is the helper's socket if it is not the usual one.
+    Nft(Option<PathBuf>),
+}
+
+impl FromStr for PinholesArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "none" => Ok(Self::None),
+            None if text == "nft" => Ok(Self::Nft(None)),
+            Some(("nft", path)) if !path.is_empty() => Ok(Self::Nft(Some(path.into()))),
+            Some(("agent", _)) => Err("announcing to a remote gate is not built yet".to_owned()),
+            _ => Err("expected none, nft or nft:PATH".to_owned()),
+        }
+    }
+}
+
+impl TryFrom<String> for PinholesArg {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 impl FromStr for AddressArg {
     type Err = String;
 
@@ -229,6 +263,16 @@ mod tests {
             ("99999999999999999999s", None),
         ] {
             assert_eq!(duration(text).ok(), want.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pinholes_are_off_or_by_nftables() {
+        assert_eq!("none".parse(), Ok(PinholesArg::None));
+        assert_eq!("nft".parse(), Ok(PinholesArg::Nft(None)));
+        assert_eq!("nft:/run/h.sock".parse(), Ok(PinholesArg::Nft(Some("/run/h.sock".into()))));
+        for bad in ["", "nft:", "iptables", "agent:10.0.0.1:8021"] {
+            assert!(bad.parse::<PinholesArg>().is_err(), "{bad}");
         }
     }
 

@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail};
 use portway_data::{PassivePorts, Proof};
 use serde::Deserialize;
 
-use super::args::{AddressArg, LogFormatArg, PortRange, ProofArg, ServeArgs, TlsMode, UserArg, duration};
+use super::args::{
+    AddressArg, LogFormatArg, PinholesArg, PortRange, ProofArg, ServeArgs, TlsMode, UserArg, duration,
+};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) proof: Proof,
     pub(crate) ports: PassivePorts,
     pub(crate) announce: Option<IpAddr>,
+    pub(crate) pinholes: PinholesArg,
     pub(crate) idle_timeout: Duration,
     pub(crate) data_timeout: Duration,
     pub(crate) max_sessions: usize,
@@ -54,7 +57,7 @@ struct File {
     data_proof: Option<ProofArg>,
     passive_ports: Option<String>,
     passive_address: Option<String>,
-    pinholes: Option<String>,
+    pinholes: Option<PinholesArg>,
     idle_timeout: Option<String>,
     data_timeout: Option<String>,
     max_sessions: Option<usize>,
@@ -77,9 +80,6 @@ impl Settings {
         let parsed = |text: Option<String>, what: &str| -> Result<Option<Duration>> {
             text.map(|text| duration(&text).map_err(|why| anyhow::anyhow!("{what}: {why}"))).transpose()
         };
-        if let Some(other) = args.pinholes.or(file.pinholes).filter(|pinholes| pinholes != "none") {
-            bail!("--pinholes {other}: not built yet; only none is");
-        }
         let ports = match (args.passive_ports, file.passive_ports) {
             (Some(range), _) => Some(range),
             (None, Some(text)) => {
@@ -127,6 +127,7 @@ impl Settings {
             },
             ports: ports.map_or(PassivePorts::Auto, |range| PassivePorts::Range(range.0)),
             announce: announce.0,
+            pinholes: args.pinholes.or(file.pinholes).unwrap_or_default(),
             idle_timeout: args
                 .idle_timeout
                 .or(parsed(file.idle_timeout, "idle_timeout")?)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::args::TlsMode;
+use super::args::{PinholesArg, TlsMode};
 use super::config::Settings;
 use super::tls::{Found, Kept};
 
@@ -54,6 +54,9 @@ fn text(
         range.start(),
         range.end()
     ));
+    if settings.pinholes != PinholesArg::None {
+        line(format_args!("firewall  one hole per announced port, for one client, once, by nftables"));
+    }
     if let Some(found) = identity {
         let need = if settings.tls == TlsMode::Required { "required" } else { "offered" };
         let kept = match &found.self_signed {
