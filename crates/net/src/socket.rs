@@ -99,3 +99,73 @@ fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (accepted, connected) = tokio::join!(listener.accept(), connect_from(None, addr));
+        (accepted.unwrap().0, connected.unwrap())
+    }
+
+    #[tokio::test]
+    async fn both_families_listen_on_one_port() {
+        let v4 = listen("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        if let Err(error) = listen(SocketAddr::new("::".parse().unwrap(), port)) {
+            assert_ne!(error.kind(), ErrorKind::AddrInUse, "only a machine without IPv6 may say no");
+        }
+    }
+
+    #[tokio::test]
+    async fn urgent_data_stays_in_the_stream() {
+        let (mut ours, theirs) = pair().await;
+        prepare_control(&ours).unwrap();
+        // Telnet IP and Synch before ABOR (RFC 959 §4.1.3); the last octet of the second part is urgent.
+        SockRef::from(&theirs).send(b"\xff\xf4").unwrap();
+        SockRef::from(&theirs).send_out_of_band(b"\xff\xf2").unwrap();
+        SockRef::from(&theirs).send(b"ABOR\r\n").unwrap();
+        let mut got = [0; 10];
+        ours.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"\xff\xf4\xff\xf2ABOR\r\n");
+    }
+
+    /// As port 20 does in active mode.
+    #[tokio::test]
+    async fn one_local_port_serves_many_connections_at_once_and_at_once_again() {
+        let peers = [0, 1].map(|_| listen("127.0.0.1:0".parse().unwrap()).unwrap());
+        let to = peers.each_ref().map(|peer| peer.local_addr().unwrap());
+        let from = listen("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
+        let first = connect_from(Some(from), to[0]).await.unwrap();
+        let second = connect_from(Some(from), to[1]).await.unwrap();
+        assert_eq!(first.local_addr().unwrap(), second.local_addr().unwrap());
+        let accepted = peers[0].accept().await.unwrap();
+        drop((first, second)); // closes first: its port goes to TIME_WAIT
+        drop(accepted);
+        let peer = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        connect_from(Some(from), peer.local_addr().unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn two_families_do_not_mix() {
+        let local = Some("127.0.0.1:0".parse().unwrap());
+        let error = connect_from(local, "[::1]:21".parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn the_range_of_the_kernel_is_read_or_guessed() {
+        assert_eq!(parse_range("32768\t60999\n"), Some(32768..=60999));
+        for broken in ["", "1", "2 1", "a b", "1 70000"] {
+            assert_eq!(parse_range(broken), None, "{broken:?}");
+        }
+        assert!(!ephemeral_range().is_empty());
+    }
+}

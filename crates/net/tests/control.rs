@@ -1,4 +1,5 @@
 //! The control connection: lines, TLS and back.
+#![allow(clippy::unwrap_used, reason = "tests may, their helpers too")]
 
 mod common;
 

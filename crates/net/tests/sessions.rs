@@ -1,4 +1,5 @@
 //! Whose data connection is this? Tickets, tags and their limits.
+#![allow(clippy::unwrap_used, reason = "tests may, their helpers too")]
 
 mod common;
 

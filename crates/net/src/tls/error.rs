@@ -193,6 +193,7 @@ fn certificate_fault(why: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host name".into()
         }
+        CertificateError::ApplicationVerificationFailure => "it is not the one that was pinned".into(),
         CertificateError::Revoked => "it has been revoked".into(),
         other => other.to_string(),
     }

@@ -40,6 +40,12 @@ struct Ledger {
 }
 
 impl Ledger {
+    fn take_serial(&mut self) -> u32 {
+        let serial = self.next;
+        self.next = serial.wrapping_add(1);
+        serial
+    }
+
     fn sent(&mut self, serial: u32, late: bool) {
         self.any_sent = true;
         // A serial takes the place of an older one in both sets.
@@ -116,8 +122,7 @@ impl SessionTickets {
     fn seal(&self, session: &[u8]) -> Option<(u32, Vec<u8>)> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
-        let serial = self.ledger().next;
-        self.ledger().next = serial.wrapping_add(1);
+        let serial = self.ledger().take_serial();
         let mut sealed = Vec::with_capacity(session.len() + 4 + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&serial.to_be_bytes());
         sealed.extend_from_slice(session);
