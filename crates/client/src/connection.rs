@@ -278,3 +278,34 @@ pub(crate) fn received(reply: &RawReply) -> Seen {
     let lines = reply.lines.iter().map(|line| printable(line)).collect();
     Seen::Received { code: reply.code, lines }
 }
+
+/// What the batch of small files needs.
+impl Connection {
+    pub(crate) fn memory_key(&self) -> &str {
+        &self.memory_key
+    }
+
+    pub(crate) fn local(&self) -> std::net::SocketAddr {
+        self.local
+    }
+
+    pub(crate) fn data_tls(&self) -> Option<ClientControlTls> {
+        self.tls.clone().filter(|_| self.private)
+    }
+
+    pub(crate) fn mark_broken(&mut self) {
+        self.broken = true;
+    }
+
+    pub(crate) fn needs_type(&self, wanted: portway_proto::Representation) -> bool {
+        self.session.needs_type(wanted)
+    }
+
+    pub(crate) async fn next_event(&mut self, deadline: Instant) -> Result<Option<Event>, Cause> {
+        self.event(deadline).await
+    }
+
+    pub(crate) async fn send_ahead(&mut self) -> Result<(), Error> {
+        self.flush(Phase::Command).await
+    }
+}

@@ -1,21 +1,27 @@
 //! The FTP client as a library: connections that choose their data mode and say why a mode fails, transfers
 //! that prove themselves by size, mirrors that account for every file.
 
+mod batch;
 mod connection;
 mod digest;
 mod error;
 mod files;
+mod glob;
 mod listing;
 mod memory;
+mod mirror;
 mod settings;
 mod target;
 mod trace;
 
+pub use batch::{Offered, Wanted};
 pub use connection::{Body, Connection, Done, Job, Way};
 pub use error::{Attempt, Blame, Cause, Error, Outcome, Phase, Verdict, shown};
 pub use digest::digest_file;
 pub use files::{Fetched, GetOptions, PutOptions, Stored, Verify};
+pub use glob::Globs;
 pub use memory::{Fact, Memory};
+pub use mirror::{Audience, Direction, Fate, MirrorOptions, Report, mirror};
 pub use settings::{ModeChoice, Settings, Timeouts, TlsChoice, TlsTrust};
 pub use target::{Target, TargetError};
 pub use trace::{Observer, Record, Seen, Trace};

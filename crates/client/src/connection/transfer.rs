@@ -156,7 +156,7 @@ impl Connection {
 
     /// Some servers send no TLS 1.3 tickets on uploads, and each counts once. Before the last one is gone the
     /// control connection is made anew under TLS 1.2, whose session can be resumed at will.
-    async fn renew_tickets(&mut self) -> Result<(), Error> {
+    pub(crate) async fn renew_tickets(&mut self) -> Result<(), Error> {
         let Some(tls) = self.tls.as_ref().filter(|_| self.private) else { return Ok(()) };
         if tls.tickets_left() > 0 {
             self.had_tickets = true;
@@ -168,6 +168,12 @@ impl Connection {
         self.trace.note("the TLS tickets are used up: a new control connection, under TLS 1.2");
         self.tls12 = true;
         self.reconnect().await
+    }
+
+    /// Whether another data connection could not resume.
+    pub(crate) fn short_of_tickets(&self) -> bool {
+        let tls = self.tls.as_ref().filter(|_| self.private);
+        self.had_tickets && !self.tls12 && tls.is_some_and(|tls| tls.tickets_left() == 0)
     }
 
     /// Whether the server refused because the data connection did not resume; the next one will be able to.
