@@ -359,7 +359,7 @@ async fn arrive(pending: &mut Pending) {
         Pending::Offer(_, offer) if !offer.has_arrived() => {
             if offer.arrive().await.is_err() {
                 // Out of descriptors. The transfer will say so; until then the control channel goes on.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
         _ => std::future::pending().await,

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use portway_net::{Control, ControlTls, TlsError};
-use portway_proto::{LineError, LineReader, Reply};
+use portway_proto::{Command, LineError, LineReader, Reply};
 use tokio::io::AsyncWriteExt;
 
 /// Octets read at a time; more stays in the kernel, which slows a flooding client down.
@@ -32,6 +32,8 @@ pub(crate) struct ControlChannel {
     /// Lines that came during a transfer and wait for its end.
     waiting: VecDeque<Received>,
     out: Vec<u8>,
+    /// So many octets of `out` have been sent.
+    sent: usize,
     ended: bool,
     /// How long a client may take to read a reply.
     patience: Duration,
@@ -44,6 +46,7 @@ impl ControlChannel {
             reader: LineReader::new(),
             waiting: VecDeque::new(),
             out: Vec::new(),
+            sent: 0,
             ended: false,
             patience,
         }
@@ -87,14 +90,20 @@ impl ControlChannel {
         !self.waiting.is_empty()
     }
 
-    /// Whether so many wait that no more are read.
-    pub(crate) fn is_full(&self) -> bool {
-        self.waiting.len() >= WAITING
+    /// Whether there is nothing to be sent and nothing more is read: the client has closed its side, or so
+    /// much waits that it has to wait, too.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.out.is_empty() && (self.ended || self.waiting.len() >= WAITING)
     }
 
-    /// Whether the client has closed its side.
-    pub(crate) const fn has_ended(&self) -> bool {
-        self.ended
+    /// Whether the client has gone without QUIT, which is an ABOR (RFC 959 §4.1.1). Ask when all new lines
+    /// have been taken.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let quit = |received: &Received| match received {
+            Received::Line(line) => matches!(Command::parse(line), Ok(Command::Quit)),
+            Received::Bad(_) => false,
+        };
+        self.ended && !self.reader.has_pending() && !self.waiting.iter().any(quit)
     }
 
     /// Waits for octets and reads them. `Ok(false)` is the end. Safe to drop while it waits.
@@ -117,6 +126,12 @@ impl ControlChannel {
         }
     }
 
+    /// Sends what is queued; if nothing is, waits for octets and reads them, as [`Self::read`]. Safe to drop
+    /// while it waits.
+    pub(crate) async fn exchange(&mut self) -> io::Result<bool> {
+        if self.out.is_empty() { self.read().await } else { self.flush().await.map(|()| true) }
+    }
+
     /// Queues a reply; [`Self::flush`] sends it.
     pub(crate) fn queue(&mut self, reply: &Reply) {
         reply.emit(&mut self.out);
@@ -127,19 +142,25 @@ impl ControlChannel {
         self.out.len() >= WRITE
     }
 
-    /// Sends what is queued. A client that does not read its replies is an error.
+    /// Sends what is queued. A client that does not read its replies is an error. Safe to drop while it waits.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let Some(stream) = self.stream.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
-        let sent = tokio::time::timeout(self.patience, async {
-            stream.write_all(&self.out).await?;
+        let Self { stream, out, sent, patience, .. } = self;
+        let Some(stream) = stream.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
+        let sending = async {
+            while let Some(rest) = out.get(*sent..).filter(|rest| !rest.is_empty()) {
+                match stream.write(rest).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    some => *sent += some,
+                }
+            }
             stream.flush().await
-        })
-        .await;
-        self.out = Vec::new();
-        sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        let done = tokio::time::timeout(*patience, sending).await;
+        (self.out, self.sent) = (Vec::new(), 0);
+        done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Turns to TLS. What was read in the clear behind AUTH is dropped, never run (the STARTTLS injection of

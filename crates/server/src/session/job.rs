@@ -200,8 +200,7 @@ fn list(user: &User, form: RowForm, arg: Option<&[u8]>, may: Result<(), Reply>) 
 
 /// How a transfer moves its octets.
 pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options<'static> {
-    let mut options = Options::default();
-    options.stall = stall;
+    let mut options = Options { stall, ..Options::default() };
     // Listings are text with CRLF already, whatever TYPE says (RFC 959 §4.1.3 wants them in ASCII).
     let text = transfer.representation == Representation::Ascii
         && matches!(

@@ -119,36 +119,28 @@ impl Session {
         if let std::task::Poll::Ready(done) = first {
             return Ended::Done(done);
         }
-        if self.control.flush().await.is_err() {
-            return Ended::Lost(End::RESET);
-        }
+        // What came in one segment with the command is here already.
+        let mut news = Ok(true);
         loop {
-            let listens = !self.control.has_ended() && !self.control.is_full();
+            match self.heard(&news, progress) {
+                Ok(true) => return Ended::Aborted,
+                Ok(false) => {}
+                Err(end) => return Ended::Lost(end),
+            }
+            let silent = self.control.is_silent();
             tokio::select! {
                 biased;
                 done = &mut work => return Ended::Done(done),
-                read = self.control.read(), if listens => match self.heard(read, progress) {
-                    Ok(true) => return Ended::Aborted,
-                    Ok(false) => {}
-                    Err(end) => return Ended::Lost(end),
-                },
-            }
-            if self.control.flush().await.is_err() {
-                return Ended::Lost(End::RESET);
+                // A client that does not read its replies holds up its replies, not its transfer.
+                exchanged = self.control.exchange(), if !silent => news = exchanged,
             }
         }
     }
 
-    /// Something came while a transfer runs; true is ABOR.
-    fn heard(&mut self, read: io::Result<bool>, progress: &Progress) -> Result<bool, End> {
-        match read {
-            Ok(true) => {}
-            // A client that said QUIT and closed its side still gets its file (RFC 959 §4.1.1).
-            Ok(false) if self.control.has_waiting() => {}
-            Ok(false) => return Err(End::PEER_CLOSED),
-            Err(_) => return Err(End::RESET),
-        }
-        while let Some(received) = self.control.take_new_line() {
+    /// Sorts what came while a transfer runs; true is ABOR.
+    fn heard(&mut self, news: &io::Result<bool>, progress: &Progress) -> Result<bool, End> {
+        while !self.control.must_flush() {
+            let Some(received) = self.control.take_new_line() else { break };
             let Received::Line(line) = &received else {
                 self.control.put_back(received);
                 continue;
@@ -169,7 +161,14 @@ impl Session {
                 _ => self.control.put_back(received),
             }
         }
-        Ok(false)
+        match news {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(End::RESET),
+            // A client that said QUIT and closed its side still gets its file (RFC 959 §4.1.1).
+            news if self.control.is_abandoned() => {
+                Err(if news.is_err() { End::RESET } else { End::PEER_CLOSED })
+            }
+            _ => Ok(false),
+        }
     }
 
     fn log_failed_channel(&self, record: &Record, done: &Done) {
