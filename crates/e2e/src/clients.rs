@@ -183,7 +183,9 @@ pub const ALL: &[Skill] = &[
 /// The URL of a path; octets other than unreserved ones (RFC 3986 §2.3) are percent-encoded.
 fn url(scheme: &str, server: SocketAddr, path: &[u8]) -> String {
     let path = path.iter().fold(String::new(), |text, octet| match octet {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => text + &char::from(*octet).to_string(),
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            text + &char::from(*octet).to_string()
+        }
         other => text + &format!("%{other:02X}"),
     });
     format!("{scheme}://{server}/{path}")

@@ -164,15 +164,12 @@ impl Control {
     pub fn reply(&mut self) -> Result<Reply> {
         let first = self.line()?;
         let code = code(&first).ok_or_else(|| anyhow!("no reply: {}", String::from_utf8_lossy(&first)))?;
-        let more = first.get(3) == Some(&b'-');
+        let mut last = first.get(3) != Some(&b'-');
         let mut reply = Reply { code, lines: vec![first] };
-        while more {
+        while !last {
             let line = self.line()?;
-            let last = self::code(&line) == Some(code) && line.get(3) != Some(&b'-');
+            last = self::code(&line) == Some(code) && line.get(3) != Some(&b'-');
             reply.lines.push(line);
-            if last {
-                break;
-            }
         }
         Ok(reply)
     }
@@ -190,7 +187,9 @@ impl Control {
         self.channel.socket().set_read_timeout(Some(PATIENCE))?;
         match got {
             Ok(n) => Ok(n > 0),
-            Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(false),
+            Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Ok(false)
+            }
             Err(why) => Err(why.into()),
         }
     }

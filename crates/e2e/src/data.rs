@@ -24,7 +24,8 @@ impl Data {
     /// After a reset, a silence, or (under TLS) an end without close_notify.
     pub fn read_all(&mut self) -> Result<Vec<u8>> {
         let mut all = Vec::new();
-        self.read_to_end(&mut all).with_context(|| format!("the data connection broke after {} octets", all.len()))?;
+        self.read_to_end(&mut all)
+            .with_context(|| format!("the data connection broke after {} octets", all.len()))?;
         if let Self::Tls(stream) = self {
             stream.conn.send_close_notify();
             // The server may have closed already; it has said all it wants to say.

@@ -198,7 +198,12 @@ impl Program {
         };
         let kept = outcome.with_context(|| format!("{}: {finished}", self.name))?;
         if late {
-            bail!("{} did not end within {:?}\n{finished}\n{}", self.name, self.limit, String::from_utf8_lossy(&kept));
+            bail!(
+                "{} did not end within {:?}\n{finished}\n{}",
+                self.name,
+                self.limit,
+                String::from_utf8_lossy(&kept)
+            );
         }
         Ok((finished, kept))
     }

@@ -41,10 +41,16 @@ pub struct Options {
     pub listen: Vec<IpAddr>,
     /// Where a second control port under implicit TLS listens. Nowhere by default.
     pub implicit: Option<IpAddr>,
-    /// Whether `AUTH TLS` is offered. Default true.
+    /// Whether the certificate of the harness is shown. Default true; false leaves TLS to `flags` (or,
+    /// with vsftpd, off).
     pub tls: bool,
     /// Accounts, of which the first is used by [`Subject::session`]; none means anonymous only.
     pub users: Vec<(String, String)>,
+    /// Serves a disk of so many octets of its own, which the test cannot look into, in place of the
+    /// [`Tree`]. Takes root, or user namespaces.
+    pub disk: Option<u64>,
+    /// The limit of open descriptors, if not the machine's. Portway alone.
+    pub descriptors: Option<u32>,
     /// Further flags, for portway alone; another subject refuses to start with any.
     pub flags: Vec<String>,
 }
@@ -56,6 +62,8 @@ impl Default for Options {
             implicit: None,
             tls: true,
             users: vec![("alice".to_owned(), "wonder land".to_owned())],
+            disk: None,
+            descriptors: None,
             flags: Vec::new(),
         }
     }
@@ -189,6 +197,31 @@ impl Subject {
             rustix::process::kill_process(pid, signal)?;
         }
         Ok(())
+    }
+
+    /// Kills it without warning and returns the folder that it leaves behind.
+    ///
+    /// # Errors
+    /// When there is no temporary folder to put in its place.
+    pub fn crash(&mut self) -> Result<Tree> {
+        for child in &mut self.children {
+            kill_group(child);
+            child.wait()?;
+        }
+        Ok(std::mem::replace(&mut self.tree, Tree::new()?))
+    }
+
+    /// Waits until it has ended by itself, for at most `limit`, and returns whether all of it ended
+    /// with exit code 0.
+    ///
+    /// # Errors
+    /// When it still runs then.
+    pub fn ended(&mut self, limit: std::time::Duration) -> Result<bool> {
+        let mut well = true;
+        for child in &mut self.children {
+            well &= crate::until("the server has ended", limit, || Ok(child.try_wait()?))?.success();
+        }
+        Ok(well)
     }
 
     /// Whether every process of it still runs.

@@ -91,7 +91,9 @@ impl Tree {
         let path = self.write(name, b"")?;
         let file = fs::File::options().write(true).open(&path)?;
         file.set_len(length)?;
-        for (i, offset) in (0..length.saturating_sub(64)).step_by(256 << 20).chain([length.saturating_sub(64)]).enumerate() {
+        for (i, offset) in
+            (0..length.saturating_sub(64)).step_by(256 << 20).chain([length.saturating_sub(64)]).enumerate()
+        {
             std::os::unix::fs::FileExt::write_all_at(&file, &bytes(i as u64 + 77, 64), offset)?;
         }
         Ok(path)

@@ -18,7 +18,8 @@ impl Curl {
     /// When it is missing.
     pub fn at(site: &Site<'_>) -> Result<Program> {
         let (user, password) = site.subject.account();
-        let mut program = site.program("curl", "curl")?.args(["-sS", "--fail", "--no-netrc", "--path-as-is", "--globoff"]);
+        let mut program =
+            site.program("curl", "curl")?.args(["-sS", "--fail", "--no-netrc", "--path-as-is", "--globoff"]);
         program = program.arg("--user").arg(format!("{user}:{password}"));
         if site.passive() {
             program = program.arg("--ftp-pasv");
@@ -61,12 +62,20 @@ impl Client for Curl {
             Ok(commands.iter().fold(curl, |curl, command| curl.arg("--quote").arg(command)))
         };
         let done = match act {
-            Act::List { folder } => curl.arg("--list-only").arg(Self::url(site, format!("{folder}/").as_bytes())?),
+            Act::List { folder } => {
+                curl.arg("--list-only").arg(Self::url(site, format!("{folder}/").as_bytes())?)
+            }
             Act::Get { remote, local } => curl.arg("-o").arg(local).arg(Self::url(site, remote)?),
-            Act::ResumeGet { remote, local } => curl.args(["-C", "-"]).arg("-o").arg(local).arg(Self::url(site, remote)?),
+            Act::ResumeGet { remote, local } => {
+                curl.args(["-C", "-"]).arg("-o").arg(local).arg(Self::url(site, remote)?)
+            }
             Act::Put { local, remote } => curl.arg("-T").arg(local).arg(Self::url(site, remote)?),
-            Act::Append { local, remote } => curl.arg("--append").arg("-T").arg(local).arg(Self::url(site, remote)?),
-            Act::ResumePut { local, remote } => curl.args(["-C", "-"]).arg("-T").arg(local).arg(Self::url(site, remote)?),
+            Act::Append { local, remote } => {
+                curl.arg("--append").arg("-T").arg(local).arg(Self::url(site, remote)?)
+            }
+            Act::ResumePut { local, remote } => {
+                curl.args(["-C", "-"]).arg("-T").arg(local).arg(Self::url(site, remote)?)
+            }
             Act::Rename { from, to } => quote(curl, &[format!("RNFR {from}"), format!("RNTO {to}")])?,
             Act::Delete { remote } => quote(curl, &[format!("DELE {remote}")])?,
             Act::MakeFolder { remote } => quote(curl, &[format!("MKD {remote}")])?,
@@ -75,7 +84,9 @@ impl Client for Curl {
                 let config = mirror(site, remote, local)?;
                 let file = site.home.join("mirror.curl");
                 std::fs::write(&file, config)?;
-                curl.args(["--parallel", "--parallel-max", "8", "--fail-early", "--create-dirs"]).arg("--config").arg(file)
+                curl.args(["--parallel", "--parallel-max", "8", "--fail-early", "--create-dirs"])
+                    .arg("--config")
+                    .arg(file)
             }
         };
         Ok(done.succeed()?.stdout)
@@ -86,18 +97,16 @@ impl Client for Curl {
 fn mirror(site: &Site<'_>, remote: &str, local: &std::path::Path) -> Result<String> {
     let mut listing = Curl::at(site)?.arg("--list-only");
     for i in 0..10 {
-        listing = listing.arg(Curl::url(site, format!("{remote}/d{i}/").as_bytes())?);
+        let url = Curl::url(site, format!("{remote}/d{i}/").as_bytes())?;
+        listing = listing.arg("-o").arg(site.home.join(format!("names{i}"))).arg(url);
     }
-    let names = String::from_utf8(listing.succeed()?.stdout)?;
-    let (mut config, mut folder, mut before) = (String::new(), 0, "");
-    for name in names.lines() {
-        // The files of ten sorted listings behind one another; each begins anew.
-        if name < before {
-            folder += 1;
+    listing.succeed()?;
+    let mut config = String::new();
+    for i in 0..10 {
+        for name in std::fs::read_to_string(site.home.join(format!("names{i}")))?.lines() {
+            writeln!(config, "url = \"{}\"", Curl::url(site, format!("{remote}/d{i}/{name}").as_bytes())?)?;
+            writeln!(config, "output = \"{}\"", local.join(format!("d{i}")).join(name).display())?;
         }
-        before = name;
-        writeln!(config, "url = \"{}\"", Curl::url(site, format!("{remote}/d{folder}/{name}").as_bytes())?)?;
-        writeln!(config, "output = \"{}\"", local.join(format!("d{folder}")).join(name).display())?;
     }
     Ok(config)
 }

@@ -64,6 +64,7 @@ elif act in ("put", "append", "reput"):
     with open(arguments[0], "rb") as file:
         offset = None
         if act == "reput":
+            ftp.voidcmd("TYPE I")
             offset = ftp.size(remote)
             file.seek(offset)
         ftp.storbinary(("APPE " if act == "append" else "STOR ") + remote, file, 1 << 18, rest=offset)

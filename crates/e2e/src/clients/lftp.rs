@@ -51,7 +51,9 @@ impl Client for Lftp {
         script.extend(match act {
             Act::List { folder } => line(&[b"cls -1 -a --quiet", &quoted(format!("{folder}/").as_bytes())]),
             Act::Get { remote, local } => line(&[b"get --", &quoted(remote), b"-o", &quoted(octets(local))]),
-            Act::ResumeGet { remote, local } => line(&[b"get -c --", &quoted(remote), b"-o", &quoted(octets(local))]),
+            Act::ResumeGet { remote, local } => {
+                line(&[b"get -c --", &quoted(remote), b"-o", &quoted(octets(local))])
+            }
             Act::Put { local, remote } => line(&[b"put --", &quoted(octets(local)), b"-o", &quoted(remote)]),
             Act::Append { local, remote } | Act::ResumePut { local, remote } => {
                 line(&[b"put -c --", &quoted(octets(local)), b"-o", &quoted(remote)])

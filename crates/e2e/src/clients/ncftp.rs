@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{ALL, Act, Client, Site, Skill, line, quoted};
+use super::{Act, Client, Site, Skill, line, quoted};
 use crate::Program;
 
 /// The NcFTP family.
@@ -34,7 +34,10 @@ impl Ncftp {
         let finished = Self::at(site, "ncftp")?.arg(host).input(input).succeed()?;
         let text = finished.text();
         // Its exit code says nothing about its commands.
-        ensure!(!["failed", "Could not", "No such", "ermission"].iter().any(|bad| text.contains(bad)), "ncftp: {text}");
+        ensure!(
+            !["failed", "Could not", "No such", "ermission"].iter().any(|bad| text.contains(bad)),
+            "ncftp: {text}"
+        );
         Ok(finished.stdout)
     }
 }
@@ -44,8 +47,20 @@ impl Client for Ncftp {
         "ncftp"
     }
 
+    /// `ncftpput -z` (3.2.6) sends REST and then the file from its beginning, to any server: it
+    /// cannot resume uploads.
     fn skills(&self) -> &'static [Skill] {
-        ALL
+        &[
+            Skill::List,
+            Skill::Get,
+            Skill::Put,
+            Skill::Append,
+            Skill::ResumeGet,
+            Skill::Rename,
+            Skill::Delete,
+            Skill::Folders,
+            Skill::Mirror,
+        ]
     }
 
     fn spells(&self, name: &[u8]) -> bool {
@@ -59,28 +74,44 @@ impl Client for Ncftp {
         let host = site.server()?.ip().to_string();
         let name = std::ffi::OsStr::from_bytes;
         let done = match act {
-            Act::List { folder } => Self::with_mode(site, "ncftpls")?.arg("-1").arg(format!("ftp://{host}/{folder}/")),
-            Act::Get { remote, local } => Self::with_mode(site, "ncftpget")?.args(["-Z", "-C", &host]).arg(name(remote)).arg(local),
+            Act::List { folder } => {
+                Self::with_mode(site, "ncftpls")?.arg("-1").arg(format!("ftp://{host}/{folder}/"))
+            }
+            Act::Get { remote, local } => {
+                Self::with_mode(site, "ncftpget")?.args(["-Z", "-C", &host]).arg(name(remote)).arg(local)
+            }
             Act::ResumeGet { remote, local } => {
                 // Resuming is for whole folders of files: the local file bears the remote name.
                 let folder = local.parent().unwrap_or(site.home);
                 std::fs::rename(local, folder.join(name(remote)))?;
-                let done = Self::with_mode(site, "ncftpget")?.args(["-z", &host]).arg(folder).arg(name(remote)).succeed()?;
+                let done = Self::with_mode(site, "ncftpget")?
+                    .args(["-z", &host])
+                    .arg(folder)
+                    .arg(name(remote))
+                    .succeed()?;
                 std::fs::rename(folder.join(name(remote)), local)?;
                 return Ok(done.stdout);
             }
-            Act::Put { local, remote } => Self::with_mode(site, "ncftpput")?.args(["-Z", "-C", &host]).arg(local).arg(name(remote)),
-            Act::Append { local, remote } => Self::with_mode(site, "ncftpput")?.args(["-A", "-C", &host]).arg(local).arg(name(remote)),
-            Act::ResumePut { local, remote } => {
-                let bearing = site.home.join("up");
-                std::fs::create_dir_all(&bearing)?;
-                std::fs::copy(local, bearing.join(name(remote)))?;
-                Self::with_mode(site, "ncftpput")?.args(["-z", &host, "."]).arg(bearing.join(name(remote)))
+            Act::Put { local, remote } => {
+                Self::with_mode(site, "ncftpput")?.args(["-Z", "-C", &host]).arg(local).arg(name(remote))
             }
-            Act::Rename { from, to } => return Self::shell(site, &line(&[b"rename", &quoted(from.as_bytes()), &quoted(to.as_bytes())])),
+            Act::Append { local, remote } => {
+                Self::with_mode(site, "ncftpput")?.args(["-A", "-C", &host]).arg(local).arg(name(remote))
+            }
+            Act::ResumePut { .. } => anyhow::bail!("ncftpput cannot resume"),
+            Act::Rename { from, to } => {
+                return Self::shell(
+                    site,
+                    &line(&[b"rename", &quoted(from.as_bytes()), &quoted(to.as_bytes())]),
+                );
+            }
             Act::Delete { remote } => return Self::shell(site, &line(&[b"rm", &quoted(remote.as_bytes())])),
-            Act::MakeFolder { remote } => return Self::shell(site, &line(&[b"mkdir", &quoted(remote.as_bytes())])),
-            Act::RemoveFolder { remote } => return Self::shell(site, &line(&[b"rmdir", &quoted(remote.as_bytes())])),
+            Act::MakeFolder { remote } => {
+                return Self::shell(site, &line(&[b"mkdir", &quoted(remote.as_bytes())]));
+            }
+            Act::RemoveFolder { remote } => {
+                return Self::shell(site, &line(&[b"rmdir", &quoted(remote.as_bytes())]));
+            }
             Act::Mirror { remote, local } => {
                 let all = (0..10).map(|i| format!("{remote}/d{i}"));
                 Self::with_mode(site, "ncftpget")?.args(["-R", "-T", &host]).arg(local).args(all)

@@ -16,7 +16,8 @@ impl Openssl {
     /// # Errors
     /// When it is missing or does not end.
     pub fn talk(site: &Site<'_>, flags: &[&str], lines: &[u8]) -> Result<Finished> {
-        let mut openssl = site.program("openssl", "openssl")?.args(["s_client", "-connect", &site.server()?.to_string()]);
+        let mut openssl =
+            site.program("openssl", "openssl")?.args(["s_client", "-connect", &site.server()?.to_string()]);
         if site.cell.security != Security::Implicit {
             openssl = openssl.args(["-starttls", "ftp"]);
         }

@@ -53,7 +53,8 @@ impl Client for Prompt {
     fn act(&self, site: &Site<'_>, act: &Act<'_>) -> Result<Vec<u8>> {
         let server = site.server()?;
         let (user, password) = site.subject.account();
-        let mut script = line(&[b"open", server.ip().to_string().as_bytes(), server.port().to_string().as_bytes()]);
+        let mut script =
+            line(&[b"open", server.ip().to_string().as_bytes(), server.port().to_string().as_bytes()]);
         script.extend(line(&[b"user", &escaped(user.as_bytes()), &escaped(password.as_bytes())]));
         script.extend_from_slice(b"binary\n");
         script.extend(match act {
@@ -63,7 +64,9 @@ impl Client for Prompt {
             Act::Put { local, remote } => line(&[b"put", &escaped(octets(local)), &escaped(remote)]),
             Act::Append { local, remote } => line(&[b"append", &escaped(octets(local)), &escaped(remote)]),
             Act::ResumePut { .. } => anyhow::bail!("{} cannot resume uploads", self.program),
-            Act::Rename { from, to } => line(&[b"rename", &escaped(from.as_bytes()), &escaped(to.as_bytes())]),
+            Act::Rename { from, to } => {
+                line(&[b"rename", &escaped(from.as_bytes()), &escaped(to.as_bytes())])
+            }
             Act::Delete { remote } => line(&[b"delete", &escaped(remote.as_bytes())]),
             Act::MakeFolder { remote } => line(&[b"mkdir", &escaped(remote.as_bytes())]),
             Act::RemoveFolder { remote } => line(&[b"rmdir", &escaped(remote.as_bytes())]),
@@ -71,13 +74,20 @@ impl Client for Prompt {
         });
         script.extend_from_slice(b"quit\n");
         let mode = if site.passive() { "-p" } else { "-A" };
-        let done = site.program(self.program, self.package)?.args(["-n", "-v", "-i", mode]).input(script).succeed()?;
+        let done = site
+            .program(self.program, self.package)?
+            .args(["-n", "-v", "-i", mode])
+            .input(script)
+            .succeed()?;
         let text = done.text();
         // Their exit codes say nothing about their commands; the replies do.
         let bad = |line: &&str| {
-            let refused = line.starts_with(['4', '5']) && line.get(1..4).is_some_and(|rest| rest.ends_with([' ', '-']));
+            let refused =
+                line.starts_with(['4', '5']) && line.get(1..4).is_some_and(|rest| rest.ends_with([' ', '-']));
             // What is new since 1985 may be refused, the old form follows.
-            refused && !["500", "501", "502"].iter().any(|code| line.starts_with(code))
+            refused
+                && !line.contains(" bytes ")
+                && !["500", "501", "502"].iter().any(|code| line.starts_with(code))
                 || line.contains("onnection refused")
                 || line.contains("No such file")
         };

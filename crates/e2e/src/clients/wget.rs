@@ -25,7 +25,13 @@ impl Client for Wget {
 
     fn act(&self, site: &Site<'_>, act: &Act<'_>) -> Result<Vec<u8>> {
         let (user, password) = site.subject.account();
-        let mut wget = site.program("wget", "wget")?.args(["-nv", "--no-config", "--tries=2", "--timeout=20", "--no-glob"]);
+        let mut wget = site.program("wget", "wget")?.args([
+            "-nv",
+            "--no-config",
+            "--tries=2",
+            "--timeout=20",
+            "--no-glob",
+        ]);
         wget = wget.arg(format!("--user={user}")).arg(format!("--password={password}"));
         if !site.passive() {
             wget = wget.arg("--no-passive-ftp");
@@ -40,7 +46,9 @@ impl Client for Wget {
         let url = |path: &[u8]| Ok::<_, anyhow::Error>(url(scheme, site.server()?, path));
         let done = match act {
             Act::List { folder } => {
-                let done = wget.args(["--no-remove-listing", "-O", "index.html"]).arg(url(format!("{folder}/").as_bytes())?);
+                let done = wget
+                    .args(["--no-remove-listing", "-O", "index.html"])
+                    .arg(url(format!("{folder}/").as_bytes())?);
                 done.succeed()?;
                 return Ok(names(&std::fs::read(site.home.join(".listing"))?));
             }

@@ -16,7 +16,16 @@ pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> 
     let binary = binary()?;
     // Whatever ends the test, the server ends with it.
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(binary).arg("serve").arg(tree.path());
+    command.args(["--pdeathsig", "KILL", "--"]);
+    if let Some(limit) = options.descriptors {
+        command.arg("prlimit").arg(format!("--nofile={limit}"));
+    }
+    if let Some(octets) = options.disk {
+        // As root of a user namespace of its own if it is not root already.
+        command.args(["unshare", "--mount", "--map-root-user", "sh", "-c"]);
+        command.arg(format!("mount -t tmpfs -o size={octets} tmpfs \"$3\" && exec \"$@\"")).arg("sh");
+    }
+    command.arg(binary).arg("serve").arg(tree.path());
     for address in &options.listen {
         command.arg("--listen").arg(std::net::SocketAddr::new(*address, 0).to_string());
     }
@@ -28,8 +37,6 @@ pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> 
     }
     if options.tls {
         command.arg("--cert").arg(certificate.chain()).arg("--key").arg(certificate.key());
-    } else {
-        command.args(["--tls", "off"]);
     }
     command.args(["--log-format", "json"]).args(&options.flags);
     // It must find no configuration of the machine it runs on.
@@ -45,7 +52,11 @@ pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> 
         log,
         summary,
         kind: Kind::Portway,
-        account: options.users.first().cloned().unwrap_or_else(|| ("anonymous".to_owned(), "e2e@".to_owned())),
+        account: options
+            .users
+            .first()
+            .cloned()
+            .unwrap_or_else(|| ("anonymous".to_owned(), "e2e@".to_owned())),
         plain: Vec::new(),
         implicit: Vec::new(),
         children: vec![child],
@@ -74,7 +85,8 @@ fn binary() -> Result<PathBuf> {
     let target = test.parent().and_then(Path::parent).context("tests live in target/PROFILE/deps")?;
     let (binary, stamp) = (target.join("portway"), target.join(".portway-e2e-built"));
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("crates/e2e has a parent")?;
-    let built = [&binary, &stamp].into_iter().filter_map(|file| fs::metadata(file).ok()?.modified().ok()).max();
+    let built =
+        [&binary, &stamp].into_iter().filter_map(|file| fs::metadata(file).ok()?.modified().ok()).max();
     if fs::metadata(&binary).is_err() || built < Some(youngest(crates)?) {
         build(crates, target)?;
         fs::write(&stamp, b"")?;

@@ -17,6 +17,10 @@ use crate::{Certificate, Control, Lines, Tls, TlsOptions, Tree, until};
 
 pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> Result<Subject> {
     ensure!(options.flags.is_empty(), "vsftpd does not know {:?}", options.flags);
+    ensure!(
+        options.disk.is_none() && options.descriptors.is_none(),
+        "vsftpd runs on the tree, without limits"
+    );
     ensure!(Path::new("/usr/sbin/vsftpd").is_file(), "vsftpd is missing; install it: apt-get install vsftpd");
     let mut subject = Subject {
         tree,

@@ -29,19 +29,18 @@ macro_rules! table {
 }
 
 table! {
+    // lftp announces :: when its control connection is to ::1 (no server may connect there), and falls
+    // back to passive mode; active mode over IPv6 it can do only from an address of the network.
     lftp_does_all_it_can: Lftp => {
         passive_ipv4_plain: Passive V4 Plain;
         passive_ipv6_plain: Passive V6 Plain;
         active_ipv4_plain: Active V4 Plain;
-        active_ipv6_plain: Active V6 Plain;
         passive_ipv4_explicit_tls: Passive V4 Explicit;
         passive_ipv6_explicit_tls: Passive V6 Explicit;
         active_ipv4_explicit_tls: Active V4 Explicit;
-        active_ipv6_explicit_tls: Active V6 Explicit;
         passive_ipv4_implicit_tls: Passive V4 Implicit;
         passive_ipv6_implicit_tls: Passive V6 Implicit;
         active_ipv4_implicit_tls: Active V4 Implicit;
-        active_ipv6_implicit_tls: Active V6 Implicit;
     }
     // Active mode under TLS is broken in curl 7.88, which Debian 12 has: it takes the connection and
     // never begins the handshake, whatever the server is.

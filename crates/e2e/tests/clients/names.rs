@@ -19,7 +19,7 @@ const NAMES: &[&[u8]] = &[
     b"$HOME;id|more>less&#!",
     b"...dots",
     b"semi;type=a",
-    b"latin \xE9 and telnet \xFF\xF4",
+    b"latin \xE9 and octet \xFF.",
     b"cr\rinside",
     b"tab\tinside",
 ];
@@ -36,14 +36,18 @@ pub(crate) fn carry(client: &dyn Client) -> Result<()> {
         let contents = bytes(100 + i as u64, 2000);
         if client.skills().contains(&Skill::Put) {
             let local = home.write("source", &contents)?;
-            client.act(&site, &Act::Put { local: &local, remote: name }).with_context(|| format!("put {shown}"))?;
+            client
+                .act(&site, &Act::Put { local: &local, remote: name })
+                .with_context(|| format!("put {shown}"))?;
             ensure!(subject.tree.names()? == [name.to_vec()], "put {shown} made {:?}", lossy(&subject.tree)?);
         } else {
             subject.tree.write(name, &contents)?;
         }
         ensure!(subject.tree.read(name)? == contents, "other contents under {shown}");
         let local = home.at("got");
-        client.act(&site, &Act::Get { remote: name, local: &local }).with_context(|| format!("get {shown}"))?;
+        client
+            .act(&site, &Act::Get { remote: name, local: &local })
+            .with_context(|| format!("get {shown}"))?;
         ensure!(home.read("got")? == contents, "got other contents for {shown}");
         std::fs::remove_file(local)?;
         std::fs::remove_file(subject.tree.at(name))?;
