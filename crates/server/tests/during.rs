@@ -4,7 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Site, drain};
+use common::{Site, drain, path};
+use portway_vfs::Vfs;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -70,4 +72,34 @@ async fn a_client_that_reads_no_replies_still_gets_its_data() {
     let all_taken = tokio::time::timeout(Duration::from_secs(1), ann.send(&[&flood])).await;
     assert!(all_taken.is_err(), "the flood is slowed down");
     assert_eq!(drain(data).await.len(), content.len());
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_was_killed_does_not_replace_the_file() {
+    let site = Site::open();
+    site.put("f", b"the old content");
+    let mut ann = site.ann().await;
+    let mut data = ann.data().await;
+    assert_eq!(ann.say("STOR f").await, 150);
+    data.write_all(b"the new").await.unwrap();
+    // The kernel closes what a killed program has left in this order.
+    drop((ann, data));
+    site.logged(&["session_closed"]).await;
+    site.logged(&["STOR", "control_lost"]).await;
+    assert_eq!(site.content("f").as_deref(), Some(&b"the old content"[..]));
+    let mut ann = site.ann().await;
+    assert!(site.files.partial(&path("f")).is_some_and(|partial| partial.size == 7), "it can be resumed");
+    assert_eq!(ann.say("QUIT").await, 221);
+}
+
+#[tokio::test]
+async fn an_upload_counts_when_the_client_said_quit_and_left() {
+    let site = Site::open();
+    let mut ann = site.ann().await;
+    let mut data = ann.data().await;
+    ann.send(&["STOR f", "QUIT"]).await;
+    data.write_all(b"content").await.unwrap();
+    drop((ann, data));
+    site.logged(&["STOR", "complete"]).await;
+    assert_eq!(site.content("f").as_deref(), Some(&b"content"[..]));
 }

@@ -1,12 +1,16 @@
 //! The control channel of one session: lines in, replies out, nothing held while idle.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use portway_net::{Control, ControlTls, TlsError};
 use portway_proto::{Command, LineError, LineReader, Reply};
 use tokio::io::AsyncWriteExt;
+use tokio::task::coop::unconstrained;
 
 /// Octets read at a time; more stays in the kernel, which slows a flooding client down.
 const READ: usize = 4096;
@@ -124,6 +128,24 @@ impl ControlChannel {
                 }
             }
         }
+    }
+
+    /// Reads what is here by now, without waiting for more.
+    pub(crate) async fn look(&mut self) -> io::Result<bool> {
+        // A turn for the reactor: it may not have told yet what the kernel knows.
+        tokio::task::yield_now().await;
+        while !self.is_silent() {
+            let looked = {
+                let mut read = pin!(unconstrained(self.read()));
+                poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await
+            };
+            match looked {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(ended) => return ended,
+                Poll::Pending => break,
+            }
+        }
+        Ok(true)
     }
 
     /// Sends what is queued; if nothing is, waits for octets and reads them, as [`Self::read`]. Safe to drop

@@ -43,6 +43,14 @@ pub(super) struct Prepared {
 pub(super) struct Done {
     pub(super) result: Result<(), Broken>,
     pub(super) facts: Option<(Facts, bool)>,
+    /// An upload that is all here, and still has no name.
+    pub(super) arrived: Option<Arrived>,
+}
+
+/// An upload whose last octet has come. Dropped, it stays resumable.
+pub(super) struct Arrived {
+    upload: Box<dyn Upload>,
+    fresh_mode: Option<u32>,
 }
 
 /// What broke it.
@@ -222,7 +230,6 @@ pub(super) async fn run(
     options: Options<'static>,
     deadline: Instant,
     progress: &Progress,
-    storage: (User, VPath),
 ) -> Done {
     let connected = match pending {
         Pending::Offer(_, offer) => offer.take(deadline).await,
@@ -231,7 +238,7 @@ pub(super) async fn run(
     };
     let mut conn = match connected {
         Ok(conn) => conn,
-        Err(failure) => return Done { result: Err(Broken::Data(failure)), facts: None },
+        Err(failure) => return Done { result: Err(Broken::Data(failure)), facts: None, arrived: None },
     };
     let facts = Some((conn.facts().clone(), conn.tls().is_some()));
     let result = match job {
@@ -261,15 +268,15 @@ pub(super) async fn run(
                 (Ok(_), None) => conn.finish().await.map_err(Broken::Data),
             }
         }
-        Job::Receive { upload, fresh_mode } => {
-            let received = receive(conn, upload, options, progress).await;
-            match (&received, fresh_mode) {
-                (Ok(()), Some(mode)) => storage.0.storage.set_mode(&storage.1, mode).map_err(Broken::Storage),
-                _ => received,
+        Job::Receive { upload, fresh_mode } => match receive(conn, upload, options, progress).await {
+            Ok(upload) => {
+                let arrived = Some(Arrived { upload, fresh_mode });
+                return Done { result: Ok(()), facts, arrived };
             }
-        }
+            Err(failure) => Err(Broken::Data(failure)),
+        },
     };
-    Done { result, facts }
+    Done { result, facts, arrived: None }
 }
 
 async fn send(
@@ -283,19 +290,27 @@ async fn send(
     conn.finish().await.map_err(Broken::Data)
 }
 
-/// Stores what comes, and gives it its name only when all of it is here (RFC 4217 §12.7: close_notify).
+/// Takes in what comes, up to its end mark (RFC 4217 §12.7: close_notify).
 async fn receive(
     mut conn: DataConn,
     upload: Box<dyn Upload>,
     options: Options<'static>,
     progress: &Progress,
-) -> Result<(), Broken> {
-    if let Err(failure) = receive_file(&mut conn, upload.file(), options, progress).await {
-        upload.keep();
-        return Err(Broken::Data(failure));
+) -> Result<Box<dyn Upload>, Failure> {
+    receive_file(&mut conn, upload.file(), options, progress).await?;
+    conn.finish().await?;
+    Ok(upload)
+}
+
+impl Arrived {
+    /// Gives it its name.
+    pub(super) fn commit(self, user: &User, path: &VPath) -> Result<(), Broken> {
+        self.upload.commit().map_err(Broken::Storage)?;
+        match self.fresh_mode {
+            Some(mode) => user.storage.set_mode(path, mode).map_err(Broken::Storage),
+            None => Ok(()),
+        }
     }
-    conn.finish().await.map_err(Broken::Data)?;
-    upload.commit().map(drop).map_err(Broken::Storage)
 }
 
 impl Broken {

@@ -9,11 +9,13 @@ use portway_ops::{
     DataFailed, Direction, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
 };
 use portway_proto::{Action, Code, Command, During, Reply, Representation, Transfer, TransferKind};
+use portway_vfs::VPath;
 use tokio::time::Instant;
 
 use super::control::Received;
 use super::job::{self, Broken, Done, Prepared};
 use super::{End, Pending, Session};
+use crate::storage::User;
 
 /// How the wait for a transfer ended.
 enum Ended {
@@ -65,8 +67,12 @@ impl Session {
         let deadline = Instant::now() + self.shared.timeouts.data;
         let ended = {
             let moving = progress.clone();
-            let work = async move { job::run(pending, job, options, deadline, &moving, (*user, path)).await };
+            let work = async move { job::run(pending, job, options, deadline, &moving).await };
             self.beside(work, &progress).await
+        };
+        let ended = match ended {
+            Ended::Done(done) => self.complete(done, &user, &path, &progress).await,
+            cut_off => cut_off,
         };
         live.add(progress.octets());
         drop(live);
@@ -135,6 +141,20 @@ impl Session {
                 exchanged = self.control.exchange(), if !silent => news = exchanged,
             }
         }
+    }
+
+    /// Gives an upload its name, unless the client has gone. Without TLS the end of a program that was killed
+    /// looks like the end of its file; only that the control connection ended, too, tells them apart.
+    async fn complete(&mut self, mut done: Done, user: &User, path: &VPath, progress: &Progress) -> Ended {
+        let Some(arrived) = done.arrived.take() else { return Ended::Done(done) };
+        let news = self.control.look().await;
+        match self.heard(&news, progress) {
+            Ok(true) => return Ended::Aborted,
+            Ok(false) => {}
+            Err(end) => return Ended::Lost(end),
+        }
+        done.result = arrived.commit(user, path);
+        Ended::Done(done)
     }
 
     /// Sorts what came while a transfer runs; true is ABOR.
