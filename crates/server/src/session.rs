@@ -37,6 +37,8 @@ pub(crate) struct Session {
     /// SITE IDLE may change it.
     idle: Duration,
     since: Instant,
+    /// Who is not logged in by then is sent away.
+    login_by: Instant,
     ending: watch::Receiver<bool>,
 }
 
@@ -86,6 +88,7 @@ impl Session {
             pending: Pending::Nothing,
             idle,
             since: Instant::now(),
+            login_by: Instant::now() + shared.timeouts.login,
             ending,
             shared,
         };
@@ -156,7 +159,7 @@ impl Session {
         let quiet = if self.user.is_some() {
             Instant::now() + self.idle
         } else {
-            (self.since + self.shared.timeouts.login).min(Instant::now() + self.idle)
+            self.login_by.min(Instant::now() + self.idle)
         };
         loop {
             tokio::select! {
@@ -215,16 +218,15 @@ impl Session {
             },
             Action::Idle(seconds) => self.site_idle(seconds),
             Action::Status => self.dialogue.status(&[format!("Idle timeout {} s", self.idle.as_secs())]),
-            Action::Reinitialize(reply) => {
-                self.user = None;
-                self.entry.set_user(None);
-                reply
-            }
+            Action::Reinitialize(reply) => reply,
             _ => Reply::new(Code::NOT_IMPLEMENTED, "This command is not served."),
         };
         // A port that the dialogue no longer counts on is free at once.
         if self.dialogue.channel() == Channel::None {
             self.pending = Pending::Nothing;
+        }
+        if self.dialogue.user().is_none() {
+            self.forget_user();
         }
         self.control.queue(&reply);
         Ok(())
@@ -288,7 +290,7 @@ impl Session {
         self.control.queue(reply);
         self.control.flush().await.map_err(|_| End::RESET)?;
         self.pending = Pending::Nothing;
-        self.user = None;
+        self.forget_user();
         self.start_tls().await?;
         self.dialogue.tls_started();
         Ok(())
@@ -298,8 +300,7 @@ impl Session {
         let Some(tls) = self.shared.tls.as_ref().map(portway_net::ServerTls::control) else {
             return Err(End::TLS);
         };
-        let limit = self.since + self.shared.timeouts.login;
-        let limit = limit.max(Instant::now() + Duration::from_secs(10));
+        let limit = self.login_by.max(Instant::now() + Duration::from_secs(10));
         let failed = match tokio::time::timeout_at(limit, self.control.start_tls(&tls)).await {
             Ok(Ok(0)) => {
                 self.tls = Some(tls);
@@ -318,6 +319,16 @@ impl Session {
             detail: Shown::from(failed),
         });
         Err(End::TLS)
+    }
+
+    /// REIN, USER and AUTH after a login: all that was the user's goes, and the time to log in begins anew. Not
+    /// for who was nobody, or a stranger could stay for ever.
+    fn forget_user(&mut self) {
+        if self.user.take().is_some() {
+            self.entry.set_user(None);
+            self.idle = self.shared.timeouts.idle;
+            self.login_by = Instant::now() + self.shared.timeouts.login;
+        }
     }
 
     fn site_idle(&mut self, seconds: Option<u64>) -> Reply {
