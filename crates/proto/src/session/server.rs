@@ -61,7 +61,7 @@ impl ServerSession {
             protection: if implicit { Protection::Private } else { Protection::Clear },
             representation: Representation::Ascii,
             mode: Mode::Stream,
-            deflate_level: 6,
+            deflate_level: DEFLATE_LEVEL,
             channel: Channel::None,
             epsv_all: false,
             restart: 0,
@@ -121,6 +121,10 @@ impl ServerSession {
 
     /// A line that could not be read as a line: too long, or with NUL or a bare CR in it.
     pub fn bad_line(&mut self, why: impl std::fmt::Display) -> Action<'static> {
+        if !std::mem::replace(&mut self.begun, true) {
+            // The request line of a browser can be made too long on purpose; what follows it would be run.
+            return no_client_of_ours();
+        }
         self.refuse(Reply::new(Code::UNRECOGNIZED, why))
     }
 
@@ -128,8 +132,7 @@ impl ServerSession {
     pub fn line<'a>(&mut self, line: &'a [u8]) -> Action<'a> {
         let first = !std::mem::replace(&mut self.begun, true);
         if first && other_protocol(line) {
-            // ALPACA: never reflect what a browser sent, and do not go on talking to it.
-            return Action::Close(Reply::new(Code::UNRECOGNIZED, "This is an FTP server."));
+            return no_client_of_ours();
         }
         match Command::parse(line) {
             Ok(command) => self.command(command),
@@ -384,10 +387,13 @@ impl ServerSession {
     fn reset_transfer_parameters(&mut self) {
         self.representation = Representation::Ascii;
         self.mode = Mode::Stream;
+        self.deflate_level = DEFLATE_LEVEL;
         self.channel = Channel::None;
         self.restart = 0;
         self.rename_from = None;
         self.epsv_all = false;
+        self.facts = MlsxFacts::default();
+        self.hash = self.policy.hashes.first().copied();
     }
 
     fn options(&mut self, command: &[u8], options: Option<&[u8]>) -> Reply {
@@ -444,6 +450,9 @@ impl ServerSession {
     }
 }
 
+/// What MODE Z begins with.
+const DEFLATE_LEVEL: u32 = 6;
+
 const PLEASE_LOG_IN: &str = "Please log in with USER and PASS.";
 
 pub(super) fn reply(code: Code, text: impl std::fmt::Display) -> Action<'static> {
@@ -463,12 +472,19 @@ fn lang(tag: Option<&[u8]>) -> Action<'static> {
     }
 }
 
+/// ALPACA: never reflect what a browser sent, and do not go on talking to it.
+fn no_client_of_ours() -> Action<'static> {
+    Action::Close(Reply::new(Code::UNRECOGNIZED, "This is an FTP server."))
+}
+
 /// A first line of HTTP, SMTP, TLS or SSH: not a client of ours.
 fn other_protocol(line: &[u8]) -> bool {
     let word = line.split(|&b| b == b' ').next().unwrap_or_default();
     const FOREIGN: [&[u8]; 10] =
         [b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT", b"EHLO", b"HELO", b"PRI", b"PATCH"];
     FOREIGN.iter().any(|verb| word.eq_ignore_ascii_case(verb))
+        // A script may choose its method, such as NOOP.
+        || line.rsplit(|&b| b == b' ').next().is_some_and(|last| last.starts_with(b"HTTP/"))
         || line.starts_with(b"SSH-")
         || line.starts_with(b"\x16\x03")
 }

@@ -70,6 +70,33 @@ fn a_browser_is_sent_away_without_an_echo() {
 }
 
 #[test]
+fn a_browser_gets_no_further_with_a_method_or_a_line_of_its_making() {
+    assert!(matches!(session(V4).line(b"NOOP /x HTTP/1.1"), Action::Close(_)));
+    assert!(matches!(session(V4).bad_line("too long"), Action::Close(_)), "the request line");
+    let mut session = session(V4);
+    session.line(b"NOOP");
+    assert!(matches!(session.bad_line("too long"), Action::Reply(_)), "a client of ours may err");
+}
+
+#[test]
+fn rein_brings_every_setting_back() {
+    let mut session = logged_in(V4);
+    let fresh = format!("{:?}", logged_in(V4));
+    for line in
+        ["TYPE I", "MODE Z", "OPTS MODE Z LEVEL 9", "OPTS MLST size;", "OPTS HASH MD5", "EPSV ALL", "REST 5"]
+    {
+        session.line(line.as_bytes());
+    }
+    session.rename_from(b"a");
+    assert_ne!(format!("{session:?}"), fresh);
+    assert!(matches!(session.line(b"REIN"), Action::Reinitialize(_)));
+    session.line(b"USER ann");
+    session.line(b"PASS x");
+    session.verified(Verdict::Accepted("Welcome.".into()));
+    assert_eq!(format!("{session:?}"), fresh);
+}
+
+#[test]
 fn babble_before_the_login_is_ended() {
     let mut session = session(V4);
     let lines = (0..1000).take_while(|_| matches!(session.line(b"FROB"), Action::Reply(_))).count();
