@@ -4,3 +4,22 @@
 //! both directions line by line through [`portway_proto::Watch`], writes every line anew, and opens one hole for
 //! exactly the connection that was announced before the announcement is passed on. Data connections are never
 //! touched: the kernel forwards them through the hole.
+//!
+//! - [`Gate`] runs it: transparent listeners, rules and routes of its own ([`Intercept`]), one task per session.
+//! - [`Ledger`] is its book: sessions, holes, refusals; the log line of each hole, and the [`Status`].
+
+mod config;
+mod gate;
+mod intercept;
+mod ledger;
+mod rate;
+mod records;
+mod session;
+mod socket;
+mod status;
+
+pub use config::{GateConfig, ROUTING_TABLE, SOCKET_MARK};
+pub use gate::{Gate, GateError};
+pub use intercept::{GATE_TABLE, Intercept, InterceptError};
+pub use ledger::{Asking, Counts, HoleRow, Ledger, NotOpened, Refusal, SessionRow, Snapshot};
+pub use status::{STATUS_SOCKET, Status};

@@ -1,6 +1,8 @@
 //! FTP server, client, proxy and smart firewall in one program.
 
 mod cli;
+mod gate;
+mod memory;
 mod serve;
 
 use std::process::ExitCode;
@@ -8,9 +10,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    memory::give_large_blocks_back();
     let cli = cli::Cli::parse();
     let done = match cli.command {
         cli::Command::Serve(args) => serve::run(*args),
+        cli::Command::Lab(args) => lab::run(args),
+        cli::Command::Gate(args) => gate::run(args),
     };
     match done {
         Ok(code) => code,

@@ -20,7 +20,7 @@ use portway_server::{Listener, Server, ServerConfig, Timeouts};
 use portway_vfs::{LinkPolicy, LocalFs, Vfs};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use args::ServeArgs;
+pub(crate) use args::{LogFormatArg, ServeArgs, duration};
 use args::{TlsMode, UserArg};
 use config::Settings;
 
@@ -190,7 +190,7 @@ fn accounts(settings: &Settings) -> Result<(Accounts, Vec<(String, Option<String
 }
 
 /// As many descriptors as the system allows; a session needs one, a transfer two or three more.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

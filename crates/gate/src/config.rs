@@ -1,0 +1,62 @@
+//! What a gate lets through, and how much of it.
+
+use std::time::Duration;
+
+use portway_nft::{Layout, Policy, Reach};
+use portway_proto::watch::WatchPolicy;
+
+/// Settings of a gate.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// Ports of control connections. Default 21.
+    pub ports: Vec<u16>,
+    /// Take over only what comes in by these interfaces. Default empty: by any.
+    pub interfaces: Vec<String>,
+    /// The bit of the packet mark that says "this belongs to a socket of the gate". Default [`SOCKET_MARK`].
+    pub mark: u32,
+    /// The routing table that brings such packets to us. Default [`ROUTING_TABLE`].
+    pub routing_table: u32,
+    /// What the dialogue may say.
+    pub watch: WatchPolicy,
+    /// The table of holes.
+    pub layout: Layout,
+    /// Which holes are admitted.
+    pub holes: Policy,
+    /// How long the server may take to accept the connection. Default 5 s.
+    pub connect_within: Duration,
+    /// Ends a session in which neither side has said anything for so long. Default 24 h: a transfer may last.
+    pub idle: Duration,
+    /// How long one side may take to read what the other has said. Default 30 s.
+    pub write_within: Duration,
+    /// Sessions at once; 0 is no limit. Default 4096.
+    pub max_sessions: usize,
+    /// Sessions at once from one address (IPv6: one /64); 0 is no limit. Default 256.
+    pub max_sessions_per_client: usize,
+    /// Holes a second for one client address (IPv6: one /64), ten seconds' worth at once. Default 50.
+    pub openings_per_second: u32,
+}
+
+/// One bit, beside that of [`portway_nft::DEFAULT_MARK`], so that an administrator's marks live beside both.
+pub const SOCKET_MARK: u32 = 0x0020_0000;
+/// A number that no distribution uses.
+pub const ROUTING_TABLE: u32 = 2121;
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            ports: vec![21],
+            interfaces: Vec::new(),
+            mark: SOCKET_MARK,
+            routing_table: ROUTING_TABLE,
+            watch: WatchPolicy::default(),
+            layout: Layout::default(),
+            holes: Policy { reach: Reach::Forward, ..Policy::default() },
+            connect_within: Duration::from_secs(5),
+            idle: Duration::from_secs(24 * 3600),
+            write_within: Duration::from_secs(30),
+            max_sessions: 4096,
+            max_sessions_per_client: 256,
+            openings_per_second: 50,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! One control connection, relayed: two sockets, one [`Watch`] between them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portway_nft::Interfaces;
+use portway_proto::watch::{Notice, Opening, Ruling, Watch};
+use portway_proto::{Code, LineReader, Reply, ReplyReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::gate::Shared;
+use crate::ledger::{Asking, SessionRow};
+use crate::records::{Found, Records};
+use crate::socket::{connect_as, translated_from};
+
+/// How long we go on reading from a client after the last word to it, so that the word arrives: a connection
+/// closed on unread octets is reset, and a reset takes what was sent before it along.
+const LAST_WORD: Duration = Duration::from_secs(1);
+const READ: usize = 4096;
+
+/// A session under way.
+struct Session {
+    shared: Arc<Shared>,
+    number: u64,
+    client_addr: SocketAddr,
+    client: TcpStream,
+    server: TcpStream,
+    watch: Watch,
+    lines: LineReader,
+    replies: ReplyReader,
+    /// The records of each side, while it speaks TLS.
+    tls: [Option<Records>; 2],
+    /// Both sides have shaken hands: a clear line may follow.
+    hole: Option<u64>,
+    client_ended: bool,
+    over: bool,
+}
+
+/// Whose octets.
+#[derive(Clone, Copy)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// Relays one accepted connection until it ends.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut client: TcpStream,
+    client_addr: SocketAddr,
+) -> io::Result<()> {
+    let server_addr = client.local_addr()?;
+    if !shared.config.ports.contains(&server_addr.port()) {
+        // Not brought here by our rules: somebody on this host knocks at the listener.
+        return Ok(());
+    }
+    portway_net::prepare_control(&client)?;
+    let place = match shared.limits.admit(client_addr.ip()) {
+        Ok(place) => place,
+        Err(refusal) => {
+            shared.ledger.turn_away(client_addr.ip(), refusal);
+            return farewell(&mut client, format!("The firewall has {refusal}.")).await;
+        }
+    };
+    let connecting = timeout(shared.config.connect_within, connect_as(client_addr, server_addr)).await;
+    let server = match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(server) => server,
+        Err(error) => {
+            shared.ledger.turn_away(client_addr.ip(), format_args!("{server_addr} is not reached: {error}"));
+            return farewell(&mut client, format!("The server cannot be reached: {error}.")).await;
+        }
+    };
+    let server_seen_as = translated_from(&client, server_addr);
+    let mut policy = shared.config.watch.clone();
+    policy.own.extend(Interfaces::read()?.own);
+    let number = shared.ledger.begin(|session| SessionRow {
+        session,
+        client: client_addr,
+        server: server_addr,
+        server_seen_as,
+        client_seen_as: None,
+        user: None,
+        opaque: false,
+    });
+    let session = Session {
+        watch: Watch::new(client_addr.ip(), server_addr.ip(), policy),
+        shared,
+        number,
+        client_addr,
+        client,
+        server,
+        lines: LineReader::new().strict(),
+        replies: ReplyReader::new().strict(),
+        tls: [None, None],
+        hole: None,
+        client_ended: false,
+        over: false,
+    };
+    let result = session.relay().await;
+    drop(place);
+    result
+}
+
+/// Says 421 and closes.
+async fn farewell(client: &mut TcpStream, why: String) -> io::Result<()> {
+    let mut line = Vec::new();
+    Reply::new(Code::UNAVAILABLE, why).emit(&mut line);
+    client.write_all(&line).await?;
+    linger(client).await;
+    Ok(())
+}
+
+async fn linger(stream: &mut TcpStream) {
+    let _ = timeout(LAST_WORD, async {
+        let _ = stream.shutdown().await;
+        let mut buffer = [0; READ];
+        while stream.read(&mut buffer).await.is_ok_and(|octets| octets > 0) {}
+    })
+    .await;
+}
+
+impl Session {
+    async fn relay(mut self) -> io::Result<()> {
+        let result = self.pass_on().await;
+        // Also after an error: whatever ended the session, its hole goes first.
+        let rulings = self.watch.on_end();
+        let _ = self.perform(rulings).await;
+        self.shared.ledger.end(self.number);
+        let _ = self.server.shutdown().await;
+        linger(&mut self.client).await;
+        result
+    }
+
+    async fn pass_on(&mut self) -> io::Result<()> {
+        let (mut from_client, mut from_server) = ([0; READ], [0; READ]);
+        while !self.over {
+            // What waits for an answer of the server waits in the kernel, where the client feels it.
+            let listen = !self.client_ended && (self.tls[0].is_some() || !self.lines.has_pending());
+            tokio::select! {
+                read = self.client.read(&mut from_client), if listen => match read? {
+                    0 => self.client_says_no_more().await?,
+                    octets => self.client_says(from_client.get(..octets).unwrap_or_default()).await?,
+                },
+                read = self.server.read(&mut from_server) => match read? {
+                    0 => return Ok(()),
+                    octets => self.server_says(from_server.get(..octets).unwrap_or_default()).await?,
+                },
+                () = tokio::time::sleep(self.shared.config.idle) => {
+                    self.send(Side::Client, b"421 The firewall ends a session that has been silent for long.\r\n").await?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn client_says(&mut self, octets: &[u8]) -> io::Result<()> {
+        let clear = self.strip_tls(Side::Client, octets).await?;
+        self.lines.feed(clear);
+        self.take_commands().await
+    }
+
+    async fn server_says(&mut self, octets: &[u8]) -> io::Result<()> {
+        let clear = self.strip_tls(Side::Server, octets).await?;
+        self.replies.feed(clear);
+        while let Some(reply) = self.replies.next_reply() {
+            let rulings = match reply {
+                Ok(reply) => self.watch.on_reply(&reply, Instant::now()),
+                Err(error) => self.watch.on_reply_error(&error),
+            };
+            self.perform(rulings).await?;
+            self.take_commands().await?;
+        }
+        Ok(())
+    }
+
+    /// FIN of the control connection closes the hole; answers that are still due are passed on.
+    async fn client_says_no_more(&mut self) -> io::Result<()> {
+        self.client_ended = true;
+        self.shut();
+        if self.tls[0].is_some() || self.watch.awaited() > 0 || self.lines.has_pending() {
+            self.send_fin_if_done().await
+        } else {
+            self.over = true;
+            Ok(())
+        }
+    }
+
+    async fn send_fin_if_done(&mut self) -> io::Result<()> {
+        if self.client_ended && !self.lines.has_pending() { self.server.shutdown().await } else { Ok(()) }
+    }
+
+    async fn take_commands(&mut self) -> io::Result<()> {
+        while !self.over && self.watch.is_ready_for_command() {
+            let Some(line) = self.lines.next_line() else { return self.send_fin_if_done().await };
+            let line = line.as_deref().map_err(|error| *error);
+            if let Ok(line) = line {
+                self.note_user(line);
+            }
+            let rulings = self.watch.on_command(line, Instant::now());
+            self.perform(rulings).await?;
+        }
+        Ok(())
+    }
+
+    fn note_user(&self, line: &[u8]) {
+        if let Some((verb, name)) = line.split_at_checked(5)
+            && verb.eq_ignore_ascii_case(b"USER ")
+        {
+            let name = name.get(..64).unwrap_or(name);
+            let user = String::from_utf8_lossy(name).into_owned();
+            self.shared.ledger.amend(self.number, |row| row.user = Some(user));
+        }
+    }
+
+    async fn perform(&mut self, rulings: Vec<Ruling>) -> io::Result<()> {
+        for ruling in rulings {
+            match ruling {
+                Ruling::ToServer(octets) => self.send(Side::Server, &octets).await?,
+                Ruling::ToClient(octets) => self.send(Side::Client, &octets).await?,
+                Ruling::Open(opening) => {
+                    let line = self.open(&opening);
+                    self.send(Side::Client, &line).await?;
+                }
+                Ruling::Shut => self.shut(),
+                Ruling::Opaque => {
+                    let dropped = self.lines.clear();
+                    if dropped > 0 {
+                        self.refuse(&Notice::Injected);
+                    }
+                    self.tls = [Some(Records::default()), Some(Records::default())];
+                    self.shared.ledger.amend(self.number, |row| row.opaque = true);
+                }
+                Ruling::Note(notice) => self.refuse(&notice),
+                // Bridging is refused at the start; whatever else a ruling may be one day ends the session.
+                _ => {
+                    self.over = true;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the hole before the line about it is sent, and gives that line.
+    fn open(&mut self, opening: &Opening) -> Vec<u8> {
+        self.shut();
+        if self.client_ended {
+            return opening.failed("the client has ended the session");
+        }
+        let want = &opening.want;
+        let asking = Asking {
+            session: self.number,
+            by: "relay".to_owned(),
+            client: self.client_addr.ip(),
+            announced: None,
+        };
+        match self.shared.ledger.open(asking, want.from, want.to(), want.within) {
+            Ok(hole) => {
+                self.hole = Some(hole);
+                opening.line(None)
+            }
+            Err(why) => {
+                self.shared.ledger.refuse(self.number, self.client_addr.ip(), &why);
+                opening.failed(why)
+            }
+        }
+    }
+
+    fn shut(&mut self) {
+        if let Some(hole) = self.hole.take() {
+            self.shared.ledger.close(hole, self.number);
+        }
+    }
+
+    fn refuse(&self, notice: &Notice) {
+        self.shared.ledger.refuse(self.number, self.client_addr.ip(), notice);
+    }
+
+    /// Passes TLS on as it is, and gives what is clear text behind it.
+    async fn strip_tls<'a>(&mut self, side: Side, octets: &'a [u8]) -> io::Result<&'a [u8]> {
+        let (this, to) = match side {
+            Side::Client => (0, Side::Server),
+            Side::Server => (1, Side::Client),
+        };
+        let Some(records) = &mut self.tls[this] else { return Ok(octets) };
+        let (cipher, clear) = match records.feed(octets) {
+            Found::Tls => (octets, &[][..]),
+            Found::ClearFrom(at) => octets.split_at_checked(at).unwrap_or((octets, &[])),
+            Found::Broken => {
+                self.shared.ledger.refuse(
+                    self.number,
+                    self.client_addr.ip(),
+                    "neither TLS nor FTP after AUTH",
+                );
+                self.over = true;
+                return Ok(&[]);
+            }
+        };
+        self.send(to, cipher).await?;
+        if clear.is_empty() {
+            return Ok(clear);
+        }
+        // Clear text in place of a handshake is no CCC.
+        if self.tls.iter().flatten().any(|records| !records.has_spoken()) {
+            self.shared.ledger.refuse(
+                self.number,
+                self.client_addr.ip(),
+                "clear text in place of TLS after AUTH",
+            );
+            self.over = true;
+            return Ok(&[]);
+        }
+        self.tls[this] = None;
+        if self.watch.is_opaque() {
+            self.shared.ledger.amend(self.number, |row| row.opaque = false);
+            let rulings = self.watch.resume();
+            self.perform(rulings).await?;
+        }
+        Ok(clear)
+    }
+
+    async fn send(&mut self, side: Side, octets: &[u8]) -> io::Result<()> {
+        let stream = match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        };
+        let sent = timeout(self.shared.config.write_within, stream.write_all(octets)).await;
+        sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // When the gate ends, sessions are dropped where they stand.
+        self.shared.ledger.end(self.number);
+    }
+}

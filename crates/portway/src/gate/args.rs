@@ -1,0 +1,146 @@
+//! The flags of `portway gate`.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use portway_nft::paste::Firewall;
+
+/// `portway gate`.
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    #[command(subcommand)]
+    pub(crate) command: GateCommand,
+}
+
+/// What a gate is asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GateCommand {
+    /// Take over control connections and open exactly the announced ports (needs root, or CAP_NET_ADMIN)
+    Run(Box<RunArgs>),
+    /// Show sessions, open holes and refusals of a running gate
+    Status(StatusArgs),
+    /// Print what to paste into a firewall of your own
+    Rules(RulesArgs),
+}
+
+/// The flags of `portway gate run`; each may stand in the configuration file too, and the flag wins.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// How control connections are read: `relay` ends them and writes every line anew
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<Engine>,
+    /// A port of control connections (repeatable) [default: 21]
+    #[arg(long = "port", value_name = "PORT")]
+    pub(crate) ports: Vec<u16>,
+    /// Take over only what comes in here (repeatable) [default: any interface]
+    #[arg(long = "interface", value_name = "NAME")]
+    pub(crate) interfaces: Vec<String>,
+    /// What AUTH TLS gets: `pass` (then only announcements by an agent open holes) or `refuse` [default: pass]
+    #[arg(long, value_enum)]
+    pub(crate) auth_tls: Option<AuthTlsArg>,
+    /// Refuse CCC, with which a session under TLS becomes readable again
+    #[arg(long)]
+    pub(crate) no_ccc: bool,
+    /// How long a hole waits for its connection, 1 to 60 s [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = crate::serve::duration)]
+    pub(crate) hole_lifetime: Option<Duration>,
+    /// A port that no hole leads to, besides those below 1024 and well-known services (repeatable)
+    #[arg(long = "deny-port", value_name = "PORT")]
+    pub(crate) deny_ports: Vec<u16>,
+    /// Let announcements pass before the login
+    #[arg(long)]
+    pub(crate) before_login: bool,
+    /// Sessions at a time; 0 is no limit [default: 4096]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions: Option<usize>,
+    /// Sessions at a time from one address (IPv6: one /64); 0 is no limit [default: 256]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions_per_address: Option<usize>,
+    /// Holes a second for one client address; 0 is no limit [default: 50]
+    #[arg(long, value_name = "N")]
+    pub(crate) openings_per_second: Option<u32>,
+    /// Tell the status here [default: /run/portway/gate.sock]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) status_socket: Option<PathBuf>,
+    /// Read settings from this file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The form of the log on standard error [default: text]
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<crate::serve::LogFormatArg>,
+}
+
+/// `--engine`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    /// A transparent relay of the control connection.
+    #[default]
+    Relay,
+    /// Packets held in a queue.
+    Inspect,
+}
+
+/// `--auth-tls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthTlsArg {
+    /// Passed; from then on the gate is blind.
+    #[default]
+    Pass,
+    /// Refused with the reason.
+    Refuse,
+    /// Ended at the gate.
+    Bridge,
+}
+
+/// The flags of `portway gate status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Where the gate tells its status [default: /run/portway/gate.sock]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) status_socket: Option<PathBuf>,
+    /// One JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The flags of `portway gate rules`.
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// nftables, iptables, ufw or firewalld
+    #[arg(long, value_name = "NAME", default_value = "nftables", value_parser = firewall)]
+    pub(crate) firewall: Firewall,
+    /// A port of control connections (repeatable) [default: 21]
+    #[arg(long = "port", value_name = "PORT")]
+    pub(crate) ports: Vec<u16>,
+    /// Data ports, for firewalls that cannot match a mark
+    #[arg(long = "data-ports", value_name = "A-B", default_value = "50000-50999")]
+    pub(crate) data: DataPorts,
+}
+
+/// `--data-ports A-B`.
+#[derive(Clone, Debug)]
+pub(crate) struct DataPorts(pub(crate) RangeInclusive<u16>);
+
+impl FromStr for DataPorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Self(first..=last)),
+            _ => Err("expected A-B, two ports in order".to_owned()),
+        }
+    }
+}
+
+fn firewall(name: &str) -> Result<Firewall, String> {
+    Firewall::read(name).ok_or_else(|| {
+        let names = Firewall::ALL.map(Firewall::name).join(", ");
+        format!("expected one of {names}")
+    })
+}

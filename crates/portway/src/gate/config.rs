@@ -1,0 +1,112 @@
+//! Settings of a gate: the configuration file, overruled by flags, filled up with defaults.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use portway_gate::{GateConfig, STATUS_SOCKET};
+use portway_proto::watch::AuthTls;
+use serde::Deserialize;
+
+use super::args::{AuthTlsArg, Engine, RunArgs};
+use crate::serve::{LogFormatArg, duration};
+
+/// Everything `gate run` needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) gate: GateConfig,
+    pub(crate) status_socket: PathBuf,
+    pub(crate) log_format: LogFormatArg,
+}
+
+/// The file: the flags' names with underscores, in the plural where they are repeatable. Unknown keys are
+/// refused, so that a typo is no setting.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    engine: Option<Engine>,
+    ports: Vec<u16>,
+    interfaces: Vec<String>,
+    auth_tls: Option<AuthTlsArg>,
+    no_ccc: bool,
+    hole_lifetime: Option<String>,
+    deny_ports: Vec<u16>,
+    before_login: bool,
+    max_sessions: Option<usize>,
+    max_sessions_per_address: Option<usize>,
+    openings_per_second: Option<u32>,
+    status_socket: Option<PathBuf>,
+    log_format: Option<LogFormatArg>,
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and puts the flags over it.
+    pub(crate) fn gather(args: RunArgs) -> Result<Self> {
+        let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        if args.engine.or(file.engine) == Some(Engine::Inspect) {
+            bail!(
+                "--engine inspect is not built yet; the relay engine does everything but a bump in the wire"
+            );
+        }
+        let mut gate = GateConfig::default();
+        let either = |flags: Vec<u16>, file| if flags.is_empty() { file } else { flags };
+        let ports = either(args.ports, file.ports);
+        if !ports.is_empty() {
+            gate.ports = ports;
+        }
+        if gate.ports.contains(&0) {
+            bail!("port 0 is no port of control connections");
+        }
+        gate.interfaces = if args.interfaces.is_empty() { file.interfaces } else { args.interfaces };
+        if let Some(bad) = gate.interfaces.iter().find(|name| !is_interface(name)) {
+            bail!("{bad:?} is no name of an interface");
+        }
+        gate.watch.auth_tls = match args.auth_tls.or(file.auth_tls).unwrap_or_default() {
+            AuthTlsArg::Pass => AuthTls::Pass,
+            AuthTlsArg::Refuse => AuthTls::Refuse,
+            AuthTlsArg::Bridge => AuthTls::Bridge,
+        };
+        gate.watch.ccc = !(args.no_ccc || file.no_ccc);
+        gate.watch.login_first = !(args.before_login || file.before_login);
+        let lifetime = match (args.hole_lifetime, file.hole_lifetime) {
+            (Some(time), _) => Some(time),
+            (None, Some(text)) => {
+                Some(duration(&text).map_err(|why| anyhow::anyhow!("hole_lifetime: {why}"))?)
+            }
+            (None, None) => None,
+        };
+        if let Some(lifetime) = lifetime {
+            if !(1..=60).contains(&lifetime.as_secs()) {
+                bail!("--hole-lifetime is 1s to 60s");
+            }
+            gate.watch.within = lifetime;
+        }
+        let denied = either(args.deny_ports, file.deny_ports);
+        gate.watch.denied_ports.extend(&denied);
+        gate.holes.denied_ports.extend(&denied);
+        if let Some(most) = args.max_sessions.or(file.max_sessions) {
+            gate.max_sessions = most;
+        }
+        if let Some(most) = args.max_sessions_per_address.or(file.max_sessions_per_address) {
+            gate.max_sessions_per_client = most;
+        }
+        if let Some(rate) = args.openings_per_second.or(file.openings_per_second) {
+            gate.openings_per_second = rate;
+        }
+        Ok(Self {
+            gate,
+            status_socket: args.status_socket.or(file.status_socket).unwrap_or_else(|| STATUS_SOCKET.into()),
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+}
+
+/// What the kernel takes for a name, less what has a meaning in a ruleset.
+fn is_interface(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b'*'))
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is not as expected", path.display()))
+}

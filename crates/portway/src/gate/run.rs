@@ -1,0 +1,53 @@
+//! `portway gate run`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use portway_gate::{Gate, Status};
+use portway_ops::{Log, Notice, Shown, Sink};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::RunArgs;
+use super::config::Settings;
+
+/// Runs until it is told to end.
+pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
+    let settings = Settings::gather(args)?;
+    crate::serve::raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(gate(settings))
+}
+
+async fn gate(settings: Settings) -> Result<ExitCode> {
+    let log = Log::new(settings.log_format.into(), Sink::stderr()).context("the log cannot be started")?;
+    let status = Status::listen(&settings.status_socket)
+        .with_context(|| format!("cannot listen on {}", settings.status_socket.display()))?;
+    let ports = settings.gate.ports.clone();
+    let gate = Gate::start(settings.gate, log.clone())?;
+    let telling = tokio::spawn(status.serve(gate.ledger()));
+    {
+        use std::io::Write as _;
+        // A closed standard output is no reason not to run.
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "portway gate {}", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(out, "watching  ports {ports:?}, IPv4 and IPv6");
+        let _ = writeln!(out, "status    portway gate status");
+        let _ = writeln!(out, "ready");
+        let _ = out.flush();
+    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    gate.run(async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+    .await;
+    telling.abort();
+    let _ = telling.await;
+    log.record(Notice { what: "stopped", detail: Shown::from("rules and holes are gone") });
+    log.flush(Duration::from_secs(2));
+    Ok(ExitCode::SUCCESS)
+}
