@@ -2,6 +2,7 @@
 
 mod cli;
 mod gate;
+mod lab;
 mod memory;
 mod serve;
 
