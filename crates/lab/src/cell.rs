@@ -1,0 +1,234 @@
+//! One transfer under one arrangement, and how it went.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{Place, Scenario};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$each])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $name {
+            /// Each of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name, as typed and printed.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// Reads its name.
+            #[must_use]
+            pub fn read(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name().eq_ignore_ascii_case(name))
+            }
+        }
+    };
+}
+
+words! {
+    /// Who opens the data connection (RFC 959 §5.1.1, `PORT` and `PASV`).
+    Mode {
+        /// The server, to a port that the client announced.
+        Active = "active",
+        /// The client, to a port that the server announced.
+        Passive = "passive",
+    }
+}
+
+words! {
+    /// The network protocol.
+    Family {
+        /// IPv4.
+        V4 = "ipv4",
+        /// IPv6.
+        V6 = "ipv6",
+    }
+}
+
+words! {
+    /// The program that fetches the file.
+    Client {
+        /// lftp.
+        Lftp = "lftp",
+        /// curl.
+        Curl = "curl",
+    }
+}
+
+words! {
+    /// The program that serves it.
+    Server {
+        /// `portway serve`.
+        Portway = "portway",
+        /// vsftpd.
+        Vsftpd = "vsftpd",
+    }
+}
+
+words! {
+    /// What is done so that the data connection gets through.
+    Cure {
+        /// Nothing.
+        None = "none",
+        /// The kernel's FTP helper (nf_conntrack_ftp, nf_nat_ftp) on each firewall.
+        KernelHelper = "kernel-helper",
+        /// portway's pinholes.
+        Portway = "portway",
+    }
+}
+
+/// One transfer to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cell {
+    /// Where the firewalls stand.
+    pub scenario: Scenario,
+    /// Who opens the data connection.
+    pub mode: Mode,
+    /// Whether both channels are encrypted (explicit FTPS, RFC 4217).
+    pub tls: bool,
+    /// The network protocol.
+    pub family: Family,
+    /// Who fetches.
+    pub client: Client,
+    /// Who serves.
+    pub server: Server,
+    /// What is done about the firewalls.
+    pub cure: Cure,
+}
+
+impl Cell {
+    /// Every cell of one scenario, for the given programs, in the order in which the table shows them.
+    #[must_use]
+    pub fn of(scenario: Scenario, clients: &[Client], servers: &[Server]) -> Vec<Self> {
+        let mut cells = Vec::new();
+        for tls in [false, true] {
+            for &mode in Mode::ALL {
+                for &family in Family::ALL {
+                    for &client in clients {
+                        // Releases of curl hang here whatever lies between (curl/curl#10666).
+                        if client == Client::Curl && tls && mode == Mode::Active {
+                            continue;
+                        }
+                        for &server in servers {
+                            for &cure in Cure::ALL {
+                                cells.push(Self { scenario, mode, tls, family, client, server, cure });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// Whether the pieces that this cell needs exist. A firewall between client and server has to be told by the
+    /// machine it stands on, and nothing of portway runs there yet.
+    #[must_use]
+    pub fn is_built(&self) -> bool {
+        self.cure != Cure::Portway
+            || !self.scenario.needs_hole(self.mode)
+            || (self.scenario.place() == Place::Server && self.server == Server::Portway)
+    }
+}
+
+words! {
+    /// How a transfer went.
+    Verdict {
+        /// The file arrived, whole and right.
+        Works = "works",
+        /// Nothing happened until the time was up.
+        Blocked = "blocked",
+        /// The client gave up by itself, with an error.
+        Refused = "refused",
+    }
+}
+
+/// How a cell went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How the transfer went.
+    pub verdict: Verdict,
+    /// From the client's start to its end, or to the end of the time it had.
+    pub took: Duration,
+    /// The last line the client wrote, if it failed.
+    pub said: String,
+}
+
+/// A cell as one line of JSON, with the keys `scenario, mode, tls, family, client, server, gate, cure, result,
+/// seconds`. Without an outcome the cell is one whose pieces do not exist: `result` is `not built`, `seconds` null.
+#[must_use]
+pub fn record(cell: &Cell, outcome: Option<&Outcome>) -> String {
+    #[derive(Serialize)]
+    struct Record<'a> {
+        scenario: &'a str,
+        mode: Mode,
+        tls: bool,
+        family: Family,
+        client: Client,
+        server: Server,
+        gate: &'a str,
+        cure: Cure,
+        result: &'a str,
+        seconds: Option<f64>,
+    }
+    let record = Record {
+        scenario: cell.scenario.name(),
+        mode: cell.mode,
+        tls: cell.tls,
+        family: cell.family,
+        client: cell.client,
+        server: cell.server,
+        // The same word, until one scenario has gates of several kinds.
+        gate: cell.scenario.name(),
+        cure: cell.cure,
+        result: outcome.map_or("not built", |outcome| outcome.verdict.name()),
+        seconds: outcome.map(|outcome| (outcome.took.as_secs_f64() * 1000.0).round() / 1000.0),
+    };
+    // Strings and numbers always have a JSON form.
+    serde_json::to_string(&record).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_has_exactly_the_promised_keys() {
+        let cell = Cell::of(Scenario::Strict, &[Client::Lftp], &[Server::Vsftpd])[0];
+        let outcome =
+            Outcome { verdict: Verdict::Blocked, took: Duration::from_millis(8001), said: String::new() };
+        let line = record(&cell, Some(&outcome));
+        assert_eq!(
+            line,
+            r#"{"scenario":"strict","mode":"active","tls":false,"family":"ipv4","client":"lftp","server":"vsftpd","gate":"strict","cure":"none","result":"blocked","seconds":8.001}"#
+        );
+        assert!(record(&cell, None).contains(r#""result":"not built","seconds":null"#));
+    }
+
+    #[test]
+    fn a_scenario_has_every_mode_family_protection_and_cure() {
+        let cells = Cell::of(Scenario::Both, &[Client::Lftp, Client::Curl], Server::ALL);
+        // lftp: 2 modes, 2 families, 2 protections; curl: without active FTPS.
+        assert_eq!(cells.len(), (8 + 6) * 2 * 3);
+    }
+
+    #[test]
+    fn what_needs_no_hole_needs_no_piece_on_the_firewall() {
+        let built = |scenario, mode| {
+            let cell = Cell::of(scenario, &[Client::Lftp], &[Server::Portway])
+                .into_iter()
+                .find(|cell| cell.mode == mode && cell.cure == Cure::Portway);
+            cell.is_some_and(|cell| cell.is_built())
+        };
+        assert!(built(Scenario::ClientSide, Mode::Passive));
+        assert!(!built(Scenario::ClientSide, Mode::Active));
+        assert!(built(Scenario::ServerHost, Mode::Active));
+        assert!(!built(Scenario::Strict, Mode::Passive));
+    }
+}

@@ -1,0 +1,114 @@
+//! The programs of the distribution, and how they are asked.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cell::{Cell, Client, Mode, Server};
+use crate::error::LabError;
+use crate::rules::CONTROL;
+
+/// Programs for administrators are often not on the path of users.
+const MORE: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
+
+const PACKAGES: [(&str, &str); 5] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("lftp", "lftp"), ("curl", "curl"), ("vsftpd", "vsftpd")];
+
+/// What must be installed before these cells can be tried, and is not.
+#[must_use]
+pub fn missing(clients: &[Client], servers: &[Server]) -> Vec<LabError> {
+    let clients = clients.iter().map(|client| client.name());
+    let servers = servers.iter().filter(|server| **server != Server::Portway).map(|server| server.name());
+    ["ip", "nft"].into_iter().chain(clients).chain(servers).filter_map(|name| find(name).err()).collect()
+}
+
+/// A command for a program of the distribution, with an environment that nobody's settings reach.
+pub(crate) fn find(name: &str) -> Result<Command, LabError> {
+    let &(program, package) =
+        PACKAGES.iter().find(|(known, _)| *known == name).unwrap_or(&("a program", "it"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(MORE.map(PathBuf::from));
+    let file = folders
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .ok_or(LabError::Missing { program, package })?;
+    Ok(clean(file))
+}
+
+/// portway itself, whatever its file is called by now.
+pub(crate) fn ourselves() -> Command {
+    clean(PathBuf::from("/proc/self/exe"))
+}
+
+fn clean(file: PathBuf) -> Command {
+    let mut command = Command::new(file);
+    command.env_clear().env("LC_ALL", "C.UTF-8").env("TERM", "dumb").env("TZ", "UTC");
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Runs a program to its end with `text` on standard input.
+pub(crate) fn feed(name: &'static str, command: &mut Command, text: &str) -> Result<(), LabError> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(LabError::system(name))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read on says why on standard error.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.read_to_string(&mut said);
+    }
+    let status = child.wait().map_err(LabError::system(name))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(LabError::Refused { program: name, said: said.trim().to_owned() })
+    }
+}
+
+/// The client that fetches `/file` from `host` into `to`.
+pub(crate) fn client(cell: &Cell, host: &str, to: &Path) -> Result<Command, LabError> {
+    let mut command = find(cell.client.name())?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let active = cell.mode == Mode::Active;
+    match cell.client {
+        Client::Curl => {
+            command.args(["-q", "-sS", "--globoff"]);
+            if active {
+                command.args(["--ftp-port", "-"]);
+            }
+            if cell.tls {
+                command.args(["--ssl-reqd", "--insecure"]);
+            }
+            command.arg("--output").arg(to).arg(format!("ftp://{host}:{CONTROL}/file"));
+        }
+        Client::Lftp => {
+            let on = |on: bool| if on { "on" } else { "off" };
+            let settings = [
+                ("net:max-retries", "1"),
+                ("net:reconnect-interval-base", "1"),
+                // Else lftp leaves the mode that is to be tried.
+                ("ftp:auto-passive-mode", "off"),
+                ("ftp:passive-mode", on(!active)),
+                ("ftp:ssl-allow", on(cell.tls)),
+                ("ftp:ssl-force", on(cell.tls)),
+                ("ftp:ssl-protect-data", on(cell.tls)),
+                ("ftp:ssl-allow-anonymous", "on"),
+                ("ssl:verify-certificate", "off"),
+                ("xfer:clobber", "on"),
+            ];
+            let mut script = String::new();
+            for (name, value) in settings {
+                script.push_str(&format!("set {name} {value}; "));
+            }
+            script.push_str(&format!("get file -o {}; bye", to.display()));
+            command.args(["--norc", "-e", &script, &format!("ftp://{host}:{CONTROL}")]);
+        }
+    }
+    Ok(command)
+}

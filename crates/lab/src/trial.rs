@@ -1,0 +1,201 @@
+//! Trying one cell, inside its namespaces.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use portway_net::Identity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::cell::{Cell, Cure, Family, Outcome, Server, Verdict};
+use crate::error::LabError;
+use crate::network::{GATE_AT_CLIENT, Network, SERVER, filter};
+use crate::program;
+use crate::rules::{self, CONTROL};
+use crate::scenario::{Place, Scenario};
+use crate::space::Host;
+
+/// What is transferred: enough to need more than one window of TCP.
+const OCTETS: usize = 1 << 20;
+/// A server that does not listen by then never will.
+const START: Duration = Duration::from_secs(10);
+
+/// Wires up the machines, starts the server and lets the client try for `limit`. Files go to `folder`.
+pub(crate) fn perform(cell: &Cell, limit: Duration, folder: &Path) -> Result<Outcome, LabError> {
+    let content: Vec<u8> =
+        (0_u32..).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).take(OCTETS).collect();
+    let served = folder.join("served");
+    let files = |_: ()| -> std::io::Result<()> {
+        std::fs::create_dir(&served)?;
+        std::fs::create_dir(folder.join("empty"))?;
+        std::fs::write(served.join("file"), &content)?;
+        // vsftpd refuses to serve a folder that its user could write to.
+        std::fs::set_permissions(&served, std::fs::Permissions::from_mode(0o555))
+    };
+    files(()).map_err(LabError::system("no files for the lab"))?;
+    let network = Network::new(cell.scenario)?;
+    for (index, gate) in network.gates.iter().enumerate() {
+        filter(gate, rules::between(cell.scenario, index, cell.cure))?;
+    }
+    filter(&network.client, rules::client_host(cell.scenario, cell.cure))?;
+    filter(&network.server, rules::server_host(cell.scenario, cell.cure))?;
+    let family = usize::from(cell.family == Family::V6);
+    let log = folder.join("server.log");
+    start(&network.server, server(cell, folder, &served)?, log, family, cell.server.name())?;
+    let seen_as = if cell.scenario == Scenario::Dnat { GATE_AT_CLIENT } else { SERVER };
+    let arrived = folder.join("arrived");
+    let host = seen_as.get(family).copied().unwrap_or_default();
+    let mut client = program::client(cell, host, &arrived)?;
+    client.current_dir(folder).env("HOME", folder);
+    let words = folder.join("client.log");
+    let (ended, took) = run(&network.client, client, &words, limit)?;
+    let whole = std::fs::read(&arrived).is_ok_and(|got| got == content);
+    let verdict = match (ended, whole) {
+        (true, true) => Verdict::Works,
+        (true, false) => Verdict::Refused,
+        // Also a client that has the file and does not end: its user waits for ever.
+        (false, _) => Verdict::Blocked,
+    };
+    let said = if verdict == Verdict::Works { String::new() } else { last_line(&words) };
+    Ok(Outcome { verdict, took, said })
+}
+
+fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError> {
+    let mut command = match cell.server {
+        Server::Portway => {
+            let mut portway = program::ourselves();
+            portway.arg("serve").arg(served).args(["--anonymous", "--read-only"]);
+            for address in SERVER {
+                let ip = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+                portway.arg("--listen").arg(format!("{ip}:{CONTROL}"));
+            }
+            portway.args(["--tls", if cell.tls { "on" } else { "off" }]);
+            if cell.cure == Cure::Portway && cell.scenario.place() == Place::Server {
+                // A socket that is not there: the helper of the machine around us is none of our business.
+                portway.arg("--pinholes").arg(format!("nft:{}", folder.join("no-helper").display()));
+            }
+            portway
+        }
+        Server::Vsftpd => {
+            let mut vsftpd = program::find("vsftpd")?;
+            let file = folder.join("vsftpd.conf");
+            vsftpd_files(cell.tls, folder, served, &file)?;
+            vsftpd.arg(file);
+            vsftpd
+        }
+    };
+    command.current_dir(folder).env("HOME", folder);
+    Ok(command)
+}
+
+fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<(), LabError> {
+    let yes = |on: bool| if on { "YES" } else { "NO" };
+    let certificate = folder.join("certificate.pem");
+    let mut lines: Vec<String> = [
+        "listen=NO",
+        "listen_ipv6=YES",
+        "background=NO",
+        "anonymous_enable=YES",
+        "local_enable=NO",
+        "no_anon_password=YES",
+        "nopriv_user=nobody",
+        "ftp_username=nobody",
+        "seccomp_sandbox=NO",
+        "connect_from_port_20=YES",
+        "xferlog_enable=NO",
+        "allow_anon_ssl=YES",
+        "require_ssl_reuse=NO",
+        "ssl_ciphers=HIGH",
+    ]
+    .map(str::to_owned)
+    .into();
+    lines.extend([
+        format!("listen_port={CONTROL}"),
+        format!("anon_root={}", served.display()),
+        format!("secure_chroot_dir={}", folder.join("empty").display()),
+        format!("ssl_enable={}", yes(tls)),
+        // One user is all that a user namespace made without root has.
+        format!("run_as_launching_user={}", yes(!has_all_users())),
+    ]);
+    if tls {
+        lines.push(format!("rsa_cert_file={0}\nrsa_private_key_file={0}", certificate.display()));
+        let made = Identity::self_signed(&["ftp.lab".to_owned()]);
+        let (_, chain, key) = made.map_err(|why| LabError::Inside(format!("no certificate: {why}")))?;
+        let both = format!("{}{chain}", key.as_str());
+        std::fs::write(&certificate, both).map_err(LabError::system("no certificate"))?;
+    }
+    lines.push(String::new());
+    std::fs::write(file, lines.join("\n")).map_err(LabError::system("no configuration for vsftpd"))
+}
+
+fn has_all_users() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().nth(2).is_some_and(|count| count.parse() == Ok(u32::MAX))
+}
+
+/// Starts a server and waits until it takes connections on its own address.
+fn start(
+    host: &Host,
+    mut command: Command,
+    log: PathBuf,
+    family: usize,
+    name: &'static str,
+) -> Result<(), LabError> {
+    let ip = SERVER.get(family).and_then(|text| text.parse().ok());
+    let at = SocketAddr::new(ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()), CONTROL);
+    host.run(move || {
+        let mut child = spawn(&mut command, &log)?;
+        let end = Instant::now() + START;
+        loop {
+            if TcpStream::connect_timeout(&at, START).is_ok() {
+                return Ok(());
+            }
+            let ended = child.try_wait().map_err(LabError::system("the server"))?.is_some();
+            if ended || Instant::now() > end {
+                return Err(LabError::Server { server: name.to_owned(), said: last_line(&log) });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    })?
+}
+
+/// Runs a client for `limit` at most; says whether it ended by itself, and after which time.
+fn run(host: &Host, mut command: Command, log: &Path, limit: Duration) -> Result<(bool, Duration), LabError> {
+    let log = log.to_owned();
+    host.run(move || {
+        let begun = Instant::now();
+        let mut child = spawn(&mut command, &log)?;
+        let ended = ends_within(&child, limit).map_err(LabError::system("waiting for the client"))?;
+        let took = begun.elapsed();
+        if !ended {
+            child.kill().map_err(LabError::system("ending the client"))?;
+        }
+        child.wait().map_err(LabError::system("waiting for the client"))?;
+        Ok((ended, took))
+    })?
+}
+
+fn ends_within(child: &Child, limit: Duration) -> std::io::Result<bool> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::NotFound)?;
+    let watch = pidfd_open(pid, PidfdFlags::empty())?;
+    let limit = Timespec::try_from(limit).map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    let ready = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&limit))?;
+    Ok(ready == 1)
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Result<Child, LabError> {
+    let log = File::create(log).map_err(LabError::system("no log"))?;
+    let both = log.try_clone().map_err(LabError::system("no log"))?;
+    command.stdin(Stdio::null()).stdout(both).stderr(log).spawn().map_err(LabError::system("no program"))
+}
+
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.rsplit(['\n', '\r']).map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(200).collect()
+}

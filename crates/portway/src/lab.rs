@@ -1,0 +1,112 @@
+//! `portway lab`: which transfers get through which firewalls, tried here and now.
+
+mod args;
+mod picture;
+mod screen;
+mod table;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use portway_lab::{Cell, Cure, Event, Plan, Scenario, Verdict, missing, record};
+
+pub(crate) use args::LabArgs;
+use args::{LabCommand, RunArgs};
+use screen::Screen;
+use table::{State, Table};
+
+/// Lists or tries scenarios.
+pub(crate) fn run(args: LabArgs) -> Result<ExitCode> {
+    match args.command {
+        LabCommand::List => list(),
+        LabCommand::Run(args) => try_all(&args),
+        LabCommand::Cell { task } => Ok(portway_lab::inside(&task)),
+    }
+}
+
+fn list() -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    for scenario in Scenario::ALL {
+        writeln!(out, "{:<12} {}", scenario.name(), scenario.meaning())?;
+        writeln!(out, "{:<12} {}\n", "", picture::of(scenario))?;
+    }
+    writeln!(out, "portway lab run all tries every one of them; portway lab run strict tries one.")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn try_all(args: &RunArgs) -> Result<ExitCode> {
+    let (clients, servers) = (args.clients(), args.servers());
+    let absent = missing(&clients, &servers);
+    if !absent.is_empty() {
+        bail!("{}", absent.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n         "));
+    }
+    let mut good = true;
+    if args.json {
+        let cells: Vec<Cell> =
+            args.scenarios.iter().flat_map(|scenario| Cell::of(*scenario, &clients, &servers)).collect();
+        let mut out = std::io::stdout();
+        good &= perform(args, cells, |cell, state| match state {
+            State::Done(outcome) => Ok(writeln!(out, "{}", record(cell, Some(outcome)))?),
+            State::NotBuilt => Ok(writeln!(out, "{}", record(cell, None))?),
+            State::Failed(why) => Ok(eprintln!("portway: {why}")),
+            State::Waiting | State::Running => Ok(()),
+        })?;
+        return Ok(code(good));
+    }
+    let mut screen = Screen::new();
+    screen.print(&picture::legend())?;
+    for scenario in args.scenarios.iter() {
+        let cells = Cell::of(*scenario, &clients, &servers);
+        let mut table = Table::new(&cells);
+        let head =
+            format!("\n{}\n{}\n\n   {}\n\n", scenario.name(), scenario.meaning(), picture::of(*scenario));
+        screen.print(&head)?;
+        good &= perform(args, cells, |cell, state| {
+            table.set(cell, state.clone());
+            screen.draw(&table)
+        })?;
+        screen.finish(&table)?;
+    }
+    Ok(code(good))
+}
+
+/// Tries cells and shows each change of one; says whether all could be tried, and portway kept its promise.
+fn perform(
+    args: &RunArgs,
+    cells: Vec<Cell>,
+    mut show: impl FnMut(&Cell, &State) -> Result<()>,
+) -> Result<bool> {
+    let (built, rest): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(Cell::is_built);
+    for cell in &rest {
+        show(cell, &State::NotBuilt)?;
+    }
+    let plan = Plan {
+        cells: built,
+        limit: args.limit,
+        at_once: args.jobs(),
+        arguments: vec!["lab".to_owned(), "cell".to_owned()],
+    };
+    let (mut good, mut shown) = (true, Ok(()));
+    portway_lab::run(&plan, |event| {
+        let (number, state) = match event {
+            Event::Begun(number) => (number, State::Running),
+            Event::Ended(number, Ok(outcome)) => (number, State::Done(outcome)),
+            Event::Ended(number, Err(why)) => (number, State::Failed(why.to_string())),
+        };
+        let Some(cell) = plan.cells.get(number) else { return };
+        good &= match &state {
+            State::Failed(_) => false,
+            State::Done(outcome) => cell.cure != Cure::Portway || outcome.verdict == Verdict::Works,
+            _ => true,
+        };
+        if shown.is_ok() {
+            shown = show(cell, &state);
+        }
+    });
+    shown.map(|()| good)
+}
+
+fn code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

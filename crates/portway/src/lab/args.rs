@@ -1,0 +1,116 @@
+//! The flags of `portway lab`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use portway_lab::{Client, Scenario, Server, missing};
+
+use crate::serve::duration;
+
+/// `portway lab`.
+#[derive(Debug, Args)]
+pub(crate) struct LabArgs {
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+/// What to do in the lab.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Name and draw the scenarios
+    List,
+    /// Try one scenario, or `all`: a file of 1 MiB, in every mode, with and without a cure
+    ///
+    /// Exit code 0: everything could be tried, and wherever portway has a cure the file arrived. 1: not so.
+    Run(RunArgs),
+    /// Inside the namespaces of one cell
+    #[command(hide = true)]
+    Cell { task: String },
+}
+
+/// `portway lab run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A name that `portway lab list` shows, or `all`
+    #[arg(value_name = "SCENARIO|all", value_parser = scenarios)]
+    pub(crate) scenarios: Scenarios,
+    /// Print one JSON object per transfer
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fetch with lftp, curl or all of them (repeatable) [default: the first that is installed]
+    #[arg(long, value_name = "PROGRAM", value_parser = clients)]
+    client: Vec<Several<Client>>,
+    /// Serve with portway, vsftpd or all of them (repeatable) [default: portway]
+    #[arg(long, value_name = "PROGRAM", value_parser = servers)]
+    server: Vec<Several<Server>>,
+    /// Give a transfer up after so long
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
+    pub(crate) limit: Duration,
+    /// Try so many transfers at a time [default: four per processor, 16 at most]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// What one argument names.
+type Several<T> = std::sync::Arc<[T]>;
+/// The scenarios to try.
+pub(crate) type Scenarios = Several<Scenario>;
+
+impl RunArgs {
+    /// The clients to try with, each once.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        let chosen = each(&self.client);
+        if !chosen.is_empty() {
+            return chosen;
+        }
+        let installed = Client::ALL.iter().find(|client| missing(&[**client], &[]).is_empty());
+        vec![installed.copied().unwrap_or(Client::Lftp)]
+    }
+
+    /// The servers to try with, each once.
+    pub(crate) fn servers(&self) -> Vec<Server> {
+        let chosen = each(&self.server);
+        if chosen.is_empty() { vec![Server::Portway] } else { chosen }
+    }
+
+    /// How many cells at a time: nearly all of them wait for nothing.
+    pub(crate) fn jobs(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        self.jobs.unwrap_or_else(|| (processors * 4).clamp(4, 16))
+    }
+}
+
+fn each<T: Copy + PartialEq>(chosen: &[Several<T>]) -> Vec<T> {
+    let mut found = Vec::new();
+    for &one in chosen.iter().flat_map(|several| several.iter()) {
+        if !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+fn scenarios(name: &str) -> Result<Scenarios, String> {
+    named(name, &Scenario::ALL, Scenario::name)
+}
+
+fn clients(name: &str) -> Result<Several<Client>, String> {
+    named(name, Client::ALL, Client::name)
+}
+
+fn servers(name: &str) -> Result<Several<Server>, String> {
+    named(name, Server::ALL, Server::name)
+}
+
+fn named<T: Copy>(wanted: &str, all: &[T], name: fn(T) -> &'static str) -> Result<Several<T>, String> {
+    if wanted == "all" {
+        return Ok(all.into());
+    }
+    match all.iter().find(|one| name(**one) == wanted) {
+        Some(one) => Ok([*one].into()),
+        None => {
+            let names: Vec<_> = all.iter().map(|one| name(*one)).collect();
+            Err(format!("expected all, {}", names.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Standard output: on a terminal the table changes in place, elsewhere it is printed once it is complete.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Result;
+
+use super::table::Table;
+
+/// Where the table is drawn.
+pub(crate) struct Screen {
+    live: bool,
+    colour: bool,
+    /// Lines of the table that is on the screen now.
+    drawn: usize,
+}
+
+impl Screen {
+    pub(crate) fn new() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        // https://no-color.org
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let plain = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { live: terminal && !plain, colour: colour && !plain, drawn: 0 }
+    }
+
+    pub(crate) fn print(&self, text: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+    }
+
+    /// Shows the table as it is now, if it can be shown in place of what was drawn before.
+    pub(crate) fn draw(&mut self, table: &Table) -> Result<()> {
+        if !self.live {
+            return Ok(());
+        }
+        let text = table.text(self.colour);
+        let lines = text.lines().count();
+        if lines + 1 > rows() {
+            return Ok(());
+        }
+        self.replace(&text, lines)
+    }
+
+    /// Shows the complete table, and why cells are missing in it.
+    pub(crate) fn finish(&mut self, table: &Table) -> Result<()> {
+        self.replace(&table.text(self.colour), 0)?;
+        for reason in table.reasons() {
+            eprintln!("portway: not tried: {reason}");
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, text: &str, lines: usize) -> Result<()> {
+        // Up, and clear to the end of the screen.
+        let back = if self.drawn > 0 { format!("\x1b[{}A\x1b[J", self.drawn) } else { String::new() };
+        self.drawn = lines;
+        self.print(&format!("{back}{text}"))
+    }
+}
+
+fn rows() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row).max(4))
+}

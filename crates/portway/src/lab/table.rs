@@ -1,0 +1,132 @@
+//! The table of one scenario: a row for each way to transfer, a column for each cure.
+
+use std::fmt::Write as _;
+
+use portway_lab::{Cell, Cure, Family, Outcome, Verdict};
+
+/// What is known of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    Waiting,
+    Running,
+    Done(Outcome),
+    /// portway has no piece for it yet.
+    NotBuilt,
+    /// It could not be tried, for this reason.
+    Failed(String),
+}
+
+/// Cells and what is known of them, in the order of the plan: the cures of a row are neighbours.
+pub(crate) struct Table(Vec<(Cell, State)>);
+
+const COLUMN: usize = 18;
+
+impl Table {
+    pub(crate) fn new(cells: &[Cell]) -> Self {
+        Self(cells.iter().map(|cell| (*cell, State::Waiting)).collect())
+    }
+
+    pub(crate) fn set(&mut self, cell: &Cell, state: State) {
+        if let Some(place) = self.0.iter_mut().find(|(known, _)| known == cell) {
+            place.1 = state;
+        }
+    }
+
+    /// The table as text, in colour for terminals.
+    pub(crate) fn text(&self, colour: bool) -> String {
+        let mut out = format!("   {:<38}", "");
+        for title in Cure::ALL.iter().map(|cure| column(*cure)) {
+            let _ = write!(out, "{title:<COLUMN$}");
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+        for row in self.0.chunks(Cure::ALL.len()) {
+            let Some((cell, _)) = row.first() else { continue };
+            let protection = if cell.tls { "ftps" } else { "plain" };
+            let family = if cell.family == Family::V4 { "IPv4" } else { "IPv6" };
+            let who = format!("{} - {}", cell.client.name(), cell.server.name());
+            let _ = write!(out, "   {protection:<6}{:<9}{family:<6}{who:<17}", cell.mode.name());
+            for (_, state) in row {
+                let (word, shade) = words(state);
+                // Padded first: a colour has no width.
+                let padded = format!("{word:<COLUMN$}");
+                match shade {
+                    Some(shade) if colour => {
+                        let _ = write!(out, "\x1b[{shade}m{padded}\x1b[0m");
+                    }
+                    _ => out.push_str(&padded),
+                }
+            }
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Why cells could not be tried, each reason once.
+    pub(crate) fn reasons(&self) -> Vec<&str> {
+        let mut reasons = Vec::new();
+        for (_, state) in &self.0 {
+            if let State::Failed(why) = state
+                && !reasons.contains(&why.as_str())
+            {
+                reasons.push(why.as_str());
+            }
+        }
+        reasons
+    }
+}
+
+const fn column(cure: Cure) -> &'static str {
+    match cure {
+        Cure::None => "no cure",
+        Cure::KernelHelper => "helper",
+        Cure::Portway => "portway",
+    }
+}
+
+fn words(state: &State) -> (String, Option<u8>) {
+    match state {
+        State::Waiting => (".".to_owned(), Some(2)),
+        State::Running => ("trying".to_owned(), Some(2)),
+        State::NotBuilt => ("not built".to_owned(), Some(2)),
+        State::Failed(_) => ("not tried".to_owned(), Some(35)),
+        State::Done(outcome) => {
+            let shade = match outcome.verdict {
+                Verdict::Works => 32,
+                Verdict::Blocked => 31,
+                Verdict::Refused => 33,
+            };
+            let seconds = outcome.took.as_secs_f64();
+            (format!("{:<8}{seconds:>5.2} s", outcome.verdict.name()), Some(shade))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use portway_lab::{Client, Scenario, Server};
+
+    use super::*;
+
+    #[test]
+    fn a_row_shows_what_each_cure_did() {
+        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], &[Server::Portway]);
+        let mut table = Table::new(&cells);
+        let done = |verdict, ms| {
+            State::Done(Outcome { verdict, took: Duration::from_millis(ms), said: String::new() })
+        };
+        table.set(&cells[0], done(Verdict::Blocked, 8003));
+        table.set(&cells[1], done(Verdict::Works, 120));
+        table.set(&cells[2], State::NotBuilt);
+        let text = table.text(false);
+        let row = text.lines().nth(1).expect("a row");
+        let words: Vec<_> = row.split_whitespace().collect();
+        let wanted = "plain active IPv4 lftp - portway blocked 8.00 s works 0.12 s not built";
+        assert_eq!(words.join(" "), wanted);
+        assert_eq!(text.lines().count(), 1 + 8);
+        assert!(table.text(true).contains("\x1b[31mblocked"));
+    }
+}
