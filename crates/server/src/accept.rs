@@ -11,12 +11,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::session::Session;
+use crate::turns::Turns;
 use crate::{Listener, ServerConfig};
 
 /// A server that is ready to accept.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<ServerConfig>,
+    turns: Arc<Turns>,
     drain: Drain,
     ending: watch::Sender<bool>,
 }
@@ -36,7 +38,8 @@ impl Server {
     /// A server with these parts.
     #[must_use]
     pub fn new(config: ServerConfig) -> Self {
-        Self { shared: Arc::new(config), drain: Drain::default(), ending: watch::Sender::new(false) }
+        let turns = Arc::new(Turns::new(config.accounts.cost().at_once));
+        Self { shared: Arc::new(config), turns, drain: Drain::default(), ending: watch::Sender::new(false) }
     }
 
     /// The handle that ends it.
@@ -100,8 +103,8 @@ impl Server {
                 return;
             }
         };
-        let (shared, ending) = (Arc::clone(&self.shared), self.ending.subscribe());
-        let Some(mut session) = Session::open(shared, stream, peer, implicit_tls, ending) else { return };
+        let common = (Arc::clone(&self.shared), Arc::clone(&self.turns), self.ending.subscribe());
+        let Some(mut session) = Session::open(common, stream, peer, implicit_tls) else { return };
         tokio::spawn(async move {
             session.run(implicit_tls).await;
             drop(session);

@@ -8,6 +8,7 @@ mod accept;
 mod config;
 mod session;
 mod storage;
+mod turns;
 
 pub use accept::{Server, Shutdown};
 pub use config::{Listener, ServerConfig, Timeouts};

@@ -5,7 +5,9 @@ mod job;
 mod login;
 mod transfer;
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +22,13 @@ use zeroize::Zeroize;
 
 use crate::ServerConfig;
 use crate::storage::User;
+use crate::turns::Turns;
 use control::{ControlChannel, Received};
 
 /// The state that belongs to one control connection.
 pub(crate) struct Session {
     shared: Arc<ServerConfig>,
+    turns: Arc<Turns>,
     control: ControlChannel,
     dialogue: ServerSession,
     entry: SessionEntry,
@@ -67,11 +71,10 @@ impl End {
 impl Session {
     /// A session on a fresh connection; `None` if that has died in the queue, and nobody is there to serve.
     pub(crate) fn open(
-        shared: Arc<ServerConfig>,
+        (shared, turns, ending): (Arc<ServerConfig>, Arc<Turns>, watch::Receiver<bool>),
         stream: TcpStream,
         peer: SocketAddr,
         implicit_tls: bool,
-        ending: watch::Receiver<bool>,
     ) -> Option<Self> {
         let local = stream.local_addr().ok()?;
         let _ = portway_net::prepare_control(&stream);
@@ -91,6 +94,7 @@ impl Session {
             login_by: Instant::now() + shared.timeouts.login,
             ending,
             shared,
+            turns,
         };
         session.shared.log.record(SessionOpened {
             session: session.entry.id(),
@@ -204,12 +208,14 @@ impl Session {
             Action::Target(vetted) => self.target(vetted).await,
             Action::Transfer(transfer) => return self.transfer(&transfer).await,
             Action::Perform(command) => match &mut self.user {
-                Some(user) => user.perform(command, &self.dialogue).await,
+                Some(user) => attended(&mut self.control, user.perform(command, &self.dialogue)).await?,
                 None => not_logged_in(),
             },
-            Action::RenameFrom(path) => match self.user.as_ref().map(|user| user.can_rename(path)) {
-                Some(Ok(())) => self.dialogue.rename_from(path),
-                Some(Err(reply)) => reply,
+            Action::RenameFrom(path) => match &self.user {
+                Some(user) => match attended(&mut self.control, user.can_rename(path)).await? {
+                    Ok(()) => self.dialogue.rename_from(path),
+                    Err(reply) => reply,
+                },
                 None => not_logged_in(),
             },
             Action::Rename { from, to } => match &self.user {
@@ -360,6 +366,27 @@ impl Session {
             bytes_out,
         });
         self.control.close().await;
+    }
+}
+
+/// Waits for work to be done, or for the client to leave: then the work is dropped.
+async fn attended<T>(control: &mut ControlChannel, work: impl Future<Output = T>) -> Result<T, End> {
+    let mut work = pin!(work);
+    loop {
+        let silent = control.is_silent();
+        tokio::select! {
+            biased;
+            done = &mut work => return Ok(done),
+            news = control.exchange(), if !silent => {
+                control.put_off();
+                if control.is_abandoned() {
+                    return Err(if news.is_err() { End::RESET } else { End::PEER_CLOSED });
+                }
+                if news.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                    return Err(End::RESET);
+                }
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use portway_accounts::{Principal, Rights};
 use portway_proto::{Code, Command, Reply, ServerSession};
 use portway_vfs::{VPath, Vfs, VfsError};
 
+use crate::turns::{Kind, Turns};
 pub(crate) use outcome::{no_right, refusal};
 
 /// Somebody who is logged in, and where he stands.
@@ -25,6 +26,7 @@ pub(crate) struct User {
     pub(crate) directory: VPath,
     /// SITE UMASK; `None` leaves it to the storage.
     pub(crate) umask: Option<u32>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl User {
@@ -37,15 +39,19 @@ impl User {
         self.principal.rights.allows(right)
     }
 
-    /// Runs something that may block long where it may.
+    /// Runs something that may block long where it may, when its turn has come.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> T + Send + 'static,
+        kind: &Kind,
+        work: impl FnOnce(&Self) -> Result<T, VfsError> + Send + 'static,
     ) -> Result<T, VfsError> {
-        let user = self.clone();
-        tokio::task::spawn_blocking(move || work(&user))
-            .await
-            .map_err(|gone| VfsError::Io(std::io::Error::other(gone)))
+        let (turn, user) = (kind.turn().await, self.clone());
+        let working = tokio::task::spawn_blocking(move || {
+            let done = work(&user);
+            drop(turn);
+            done
+        });
+        working.await.unwrap_or_else(|gone| Err(VfsError::Io(std::io::Error::other(gone))))
     }
 
     /// Does what a command asks and makes its reply.

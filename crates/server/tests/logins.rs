@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{PATIENCE, Site};
+use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle, ThrottlePolicy};
 use portway_server::Timeouts;
 
 #[tokio::test]
@@ -53,4 +55,51 @@ async fn a_new_name_ends_the_old_login_at_once() {
     assert_eq!(ann.say("PWD").await, 530);
     assert_eq!(ann.say("PASS wrong").await, 530);
     assert_eq!(ann.say("PWD").await, 530);
+}
+
+fn throttle(failures: u32) -> Throttle {
+    Throttle::new(ThrottlePolicy {
+        first: Duration::ZERO,
+        failures_per_address: failures,
+        ..ThrottlePolicy::default()
+    })
+}
+
+#[tokio::test]
+async fn an_anonymous_login_does_not_forgive_wrong_guesses() {
+    let site = Site::with(|config| config.throttle = throttle(3));
+    for guess in 0..3 {
+        let mut client = site.connect().await;
+        client.send(&["USER anonymous", "PASS a@b", "USER ann", "PASS wrong"]).await;
+        assert_eq!(client.codes().await, [331, 230, 331, 530], "guess {guess}");
+    }
+    let mut client = site.connect().await;
+    client.send(&["USER ann", "PASS wrong"]).await;
+    assert_eq!(client.codes().await, [331, 421]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_on_many_connections_at_once_buys_no_more_guesses() {
+    const LIMIT: u32 = 5;
+    let site = Site::with(|config| {
+        config.throttle = throttle(LIMIT);
+        // Long enough for all to be waiting at the same time.
+        let effort = Effort { memory_kib: 1024, passes: 2 };
+        let accounts = Accounts::with_effort(effort).expect("accounts");
+        config.accounts = Arc::new(accounts.user("ann", &Secret::from("x"), Rights::FULL).expect("ann"));
+    });
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(site.connect().await);
+    }
+    for client in &mut clients {
+        client.send(&["USER ann", "PASS wrong"]).await;
+    }
+    let mut refused = 0;
+    for client in &mut clients {
+        let [_, code] = client.codes().await;
+        refused += u32::from(code == 421);
+    }
+    let side_by_side = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    assert!(60 - refused <= LIMIT + side_by_side, "{} guesses", 60 - refused);
 }

@@ -89,6 +89,13 @@ impl ControlChannel {
         self.waiting.push_back(received);
     }
 
+    /// Keeps all lines that are here for later.
+    pub(crate) fn put_off(&mut self) {
+        while let Some(received) = self.take_new_line() {
+            self.put_back(received);
+        }
+    }
+
     /// Whether lines wait for the end of the transfer.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()

@@ -22,6 +22,9 @@ use crate::storage::{User, listing, no_right, outcome, refusal};
 /// Names that STOU tries before it gives up.
 const UNIQUE_NAMES: u32 = 10_000;
 
+/// Octets of a file that are searched in one turn.
+const SEARCHED: usize = 1024 * 1024;
+
 /// What a transfer moves; opened before the data connection is, so that a missing file costs none.
 pub(super) enum Job {
     Send { file: File, from: u64, form: Form },
@@ -72,7 +75,7 @@ impl Prepared {
 }
 
 /// Checks rights and opens what the transfer needs; the error is the final reply.
-pub(super) fn prepare(
+pub(super) async fn prepare(
     user: &User,
     transfer: &Transfer<'_>,
     facts: portway_proto::row::MlsxFacts,
@@ -81,15 +84,20 @@ pub(super) fn prepare(
     match transfer.kind {
         TransferKind::Retr(name) => {
             may(Rights::READ)?;
-            retrieve(user, name, transfer).map_err(|error| refusal(name, &error))
+            retrieve(user, name, transfer).await.map_err(|error| refusal(name, &error))
         }
         TransferKind::Stor(name) => {
             may(Rights::WRITE)?;
             if transfer.restart > 0 && transfer.representation == Representation::Ascii {
                 return Err(Reply::new(Code::INVALID_RESTART, "An upload can be resumed in TYPE I only."));
             }
-            let how = if transfer.restart > 0 { Write::At(transfer.restart) } else { Write::Replace };
-            store(user, name, how).map_err(|error| refusal(name, &error))
+            if transfer.restart == 0 {
+                return store(user, name, Write::Replace).map_err(|error| refusal(name, &error));
+            }
+            // It may have to copy all that comes before.
+            let (owned, how) = (name.to_vec(), Write::At(transfer.restart));
+            let begun = user.blocking(&user.turns.storage, move |user| store(user, &owned, how)).await;
+            begun.map_err(|error| refusal(name, &error))
         }
         TransferKind::Appe(name) => {
             may(Rights::APPEND)?;
@@ -99,7 +107,9 @@ pub(super) fn prepare(
         TransferKind::Stou(name) => {
             may(Rights::WRITE)?;
             let name = name.unwrap_or(b"unique");
-            store_unique(user, name).map_err(|error| refusal(name, &error))
+            let owned = name.to_vec();
+            let found = user.blocking(&user.turns.storage, move |user| store_unique(user, &owned)).await;
+            found.map_err(|error| refusal(name, &error))
         }
         TransferKind::List(arg) => list(user, RowForm::Long, arg.path, may(Rights::LIST)),
         TransferKind::Nlst(arg) => list(user, RowForm::Names, arg.path, may(Rights::LIST)),
@@ -107,13 +117,13 @@ pub(super) fn prepare(
     }
 }
 
-fn retrieve(user: &User, name: &[u8], transfer: &Transfer<'_>) -> Result<Prepared, VfsError> {
+async fn retrieve(user: &User, name: &[u8], transfer: &Transfer<'_>) -> Result<Prepared, VfsError> {
     let path = user.path(name)?;
     let (file, entry) = user.storage.open(&path)?;
     if transfer.restart > entry.size && transfer.representation == Representation::Image {
         return Err(VfsError::BadOffset);
     }
-    let (from, form) = begin_at(&file, transfer)?;
+    let (file, from, form) = begin_at(user, file, transfer).await?;
     let kind = if transfer.representation == Representation::Ascii { "ASCII" } else { "BINARY" };
     let mut announce = format!("Opening {kind} mode data connection for ").into_bytes();
     announce.extend_from_slice(name);
@@ -125,25 +135,34 @@ fn retrieve(user: &User, name: &[u8], transfer: &Transfer<'_>) -> Result<Prepare
 
 /// Where reading begins. In ASCII the offset of REST counts octets on the wire, so the file is searched for it
 /// (RFC 3659 §5.3).
-fn begin_at(file: &File, transfer: &Transfer<'_>) -> Result<(u64, Form), VfsError> {
+async fn begin_at(
+    user: &User,
+    mut file: File,
+    transfer: &Transfer<'_>,
+) -> Result<(File, u64, Form), VfsError> {
     match (transfer.representation, transfer.restart) {
-        (Representation::Image, offset) => Ok((offset, Form::Binary)),
-        (Representation::Ascii, 0) => Ok((0, Form::Ascii)),
-        (Representation::Ascii, offset) => {
-            let mut search = RestartSearch::new(offset);
-            let mut block = vec![0; 64 * 1024];
-            let mut at = 0;
-            loop {
-                let read = file.read_at(&mut block, at)?;
-                if let Some(found) = search.skip(block.get(..read).unwrap_or_default()) {
-                    return Ok((found.to_network().0, Form::AsciiFrom(found)));
-                }
-                if read == 0 {
-                    return Err(VfsError::BadOffset);
-                }
-                at += read as u64;
-            }
+        (Representation::Image, offset) => return Ok((file, offset, Form::Binary)),
+        (Representation::Ascii, 0) => return Ok((file, 0, Form::Ascii)),
+        (Representation::Ascii, _) => {}
+    }
+    let mut search = RestartSearch::new(transfer.restart);
+    let mut at = 0;
+    loop {
+        let piece = move |_: &User| {
+            let mut block = vec![0; SEARCHED];
+            let read = file.read_at(&mut block, at)?;
+            let found = search.skip(block.get(..read).unwrap_or_default());
+            Ok((file, search, read, found))
+        };
+        let (read, found);
+        (file, search, read, found) = user.blocking(&user.turns.storage, piece).await?;
+        if let Some(found) = found {
+            return Ok((file, found.to_network().0, Form::AsciiFrom(found)));
         }
+        if read == 0 {
+            return Err(VfsError::BadOffset);
+        }
+        at += read as u64;
     }
 }
 

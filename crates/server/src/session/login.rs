@@ -1,5 +1,7 @@
 //! Passwords: checked where blocking is allowed, slowed down where guessing goes on.
 
+use std::sync::Arc;
+
 use portway_accounts::{Delay, Principal, Secret};
 use portway_ops::{Login, LoginResult, SessionState, Shown};
 use portway_proto::{Action, Code, Reply, Verdict};
@@ -51,11 +53,24 @@ impl Session {
         }
         let secret = Secret::new(secret);
         if let Some(known) = shared.accounts.recall(name, &secret) {
-            shared.throttle.succeeded(peer);
+            // Whoever logs in anonymously has shown nothing that would make up for wrong guesses.
+            if !known.anonymous {
+                shared.throttle.succeeded(peer);
+            }
             return Ok(known);
         }
-        let (accounts, name) = (std::sync::Arc::clone(&shared.accounts), name.to_vec());
-        let verified = tokio::task::spawn_blocking(move || accounts.verify(&name, &secret)).await;
+        let turn = self.turns.passwords.turn().await;
+        // Who guesses on many connections side by side has failed meanwhile.
+        if shared.throttle.delay(peer, Instant::now().into_std()) == Delay::Refuse {
+            return Err((Verdict::TooMany, "throttled"));
+        }
+        let (accounts, name) = (Arc::clone(&shared.accounts), name.to_vec());
+        let checking = tokio::task::spawn_blocking(move || {
+            let checked = accounts.verify(&name, &secret);
+            drop(turn);
+            checked
+        });
+        let verified = checking.await;
         match verified {
             Ok(Ok(principal)) => {
                 shared.throttle.succeeded(peer);
@@ -73,7 +88,7 @@ impl Session {
     fn enter(&mut self, principal: Principal) -> Result<String, VfsError> {
         let home = VPath::resolve(&VPath::root(), &principal.home).ok_or(VfsError::BadName)?;
         let storage = if home.is_root() {
-            std::sync::Arc::clone(&self.shared.storage)
+            Arc::clone(&self.shared.storage)
         } else {
             self.shared.storage.below(&home)?
         };
@@ -83,7 +98,8 @@ impl Session {
             format!("Welcome, {}.", principal.name)
         };
         self.entry.set_user(Some(Shown::from(principal.name.as_str())));
-        self.user = Some(Box::new(User { principal, storage, directory: VPath::root(), umask: None }));
+        let turns = Arc::clone(&self.turns);
+        self.user = Some(Box::new(User { principal, storage, directory: VPath::root(), umask: None, turns }));
         Ok(welcome)
     }
 }

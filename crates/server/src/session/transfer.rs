@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::control::Received;
 use super::job::{self, Broken, Done, Prepared};
-use super::{End, Pending, Session};
+use super::{End, Pending, Session, attended};
 use crate::storage::User;
 
 /// How the wait for a transfer ended.
@@ -41,7 +41,8 @@ impl Session {
         let began = Instant::now();
         let pending = std::mem::replace(&mut self.pending, Pending::Nothing);
         let Some(user) = self.user.clone() else { return Ok(()) };
-        let prepared = match job::prepare(&user, transfer, self.dialogue.facts()) {
+        let preparing = job::prepare(&user, transfer, self.dialogue.facts());
+        let prepared = match attended(&mut self.control, preparing).await? {
             Ok(prepared) => prepared,
             Err(reply) => {
                 self.control.queue(&reply);

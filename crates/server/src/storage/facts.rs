@@ -151,8 +151,8 @@ impl User {
             Ok(rows) => rows,
             Err(error) => return refusal(name, &error),
         };
-        let listed = self.blocking(move |_| rows.take(STATUS_ROWS + 1).collect::<Result<Vec<_>, _>>()).await;
-        match listed.and_then(|rows| rows) {
+        let listing = move |_: &Self| rows.take(STATUS_ROWS + 1).collect::<Result<Vec<_>, _>>();
+        match self.blocking(&self.turns.storage, listing).await {
             Ok(rows) => {
                 let mut reply = Reply::new(Code::FILE_STATUS, "Status follows:");
                 for row in rows.iter().take(STATUS_ROWS) {

@@ -69,9 +69,7 @@ impl User {
             return no_right();
         }
         let removed = match self.path(arg) {
-            Ok(path) => {
-                self.blocking(move |user| user.storage.remove_tree(&path)).await.and_then(|done| done)
-            }
+            Ok(path) => self.blocking(&self.turns.storage, move |user| user.storage.remove_tree(&path)).await,
             Err(error) => Err(error),
         };
         self.done(arg, "removed with all in it", removed)
@@ -85,19 +83,26 @@ impl User {
     }
 
     /// RNFR: whether the name is there.
-    pub(crate) fn can_rename(&self, arg: &[u8]) -> Result<(), Reply> {
+    pub(crate) async fn can_rename(&self, arg: &[u8]) -> Result<(), Reply> {
         if !self.may(Rights::RENAME) {
             return Err(no_right());
         }
-        self.path(arg).and_then(|path| self.is_there(&path)).map_err(|error| refusal(arg, &error))
+        let there = match self.path(arg) {
+            Ok(path) => self.is_there(path).await,
+            Err(error) => Err(error),
+        };
+        there.map_err(|error| refusal(arg, &error))
     }
 
     /// A dangling link is there too: it can be renamed though it cannot be opened.
-    fn is_there(&self, path: &VPath) -> Result<(), VfsError> {
-        let Err(error) = self.storage.stat(path) else { return Ok(()) };
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(error) };
-        let mut names = self.storage.names(&parent)?;
-        if names.any(|have| have.is_ok_and(|have| have == name)) { Ok(()) } else { Err(error) }
+    async fn is_there(&self, path: VPath) -> Result<(), VfsError> {
+        let Err(error) = self.storage.stat(&path) else { return Ok(()) };
+        let seek = move |user: &Self| {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(error) };
+            let mut names = user.storage.names(&parent)?;
+            if names.any(|have| have.is_ok_and(|have| have == name)) { Ok(()) } else { Err(error) }
+        };
+        self.blocking(&self.turns.storage, seek).await
     }
 
     /// RNTO.
@@ -127,9 +132,8 @@ impl User {
             Ok(paths) => match paths.split_first() {
                 Some((target, parts)) if !parts.is_empty() => {
                     let (target, parts) = (target.clone(), parts.to_vec());
-                    self.blocking(move |user| user.storage.combine(&target, &parts).map(drop))
-                        .await
-                        .and_then(|done| done)
+                    let combine = move |user: &Self| user.storage.combine(&target, &parts).map(drop);
+                    self.blocking(&self.turns.storage, combine).await
                 }
                 _ => {
                     return Reply::new(Code::BAD_PARAMETER, "COMB: expected a target and at least one part.");

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::{Arc, Weak};
 
 use md5::Md5;
 use portway_accounts::Rights;
 use portway_proto::{Algorithm, Code, Reply};
-use portway_vfs::VfsError;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
@@ -49,19 +49,38 @@ impl User {
         if !self.may(Rights::READ) {
             return Err(no_right());
         }
+        let asked = Arc::new(());
+        let still_asked = Arc::downgrade(&asked);
         let digest = match self.path(name) {
-            Ok(path) => self
-                .blocking(move |user| {
-                    let (mut file, entry) = user.storage.open(&path)?;
-                    file.seek(SeekFrom::Start(from))?;
+            Ok(path) => {
+                let digest = move |user: &Self| {
+                    let (file, entry) = user.storage.open(&path)?;
                     let length = to.unwrap_or(entry.size).saturating_sub(from);
-                    Ok::<_, VfsError>((digest(algorithm, &mut file, length)?, entry.size))
-                })
-                .await
-                .and_then(|done| done),
+                    let mut file = Asked { file, still_asked };
+                    file.file.seek(SeekFrom::Start(from))?;
+                    Ok((digest(algorithm, &mut file, length)?, entry.size))
+                };
+                self.blocking(&self.turns.digests, digest).await
+            }
             Err(error) => Err(error),
         };
+        drop(asked);
         digest.map_err(|error| refusal(name, &error))
+    }
+}
+
+/// A file that ends in an error once nobody wants its digest any more: its session is over.
+struct Asked {
+    file: File,
+    still_asked: Weak<()>,
+}
+
+impl Read for Asked {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        if self.still_asked.strong_count() == 0 {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.file.read(block)
     }
 }
 
@@ -81,7 +100,7 @@ fn range(arg: &[u8]) -> Option<(Vec<u8>, u64, Option<u64>)> {
     None
 }
 
-fn digest(algorithm: Algorithm, file: &mut File, length: u64) -> io::Result<String> {
+fn digest(algorithm: Algorithm, file: &mut impl Read, length: u64) -> io::Result<String> {
     match algorithm {
         Algorithm::Crc32 => {
             let mut crc = crc32fast::Hasher::new();
@@ -95,13 +114,13 @@ fn digest(algorithm: Algorithm, file: &mut File, length: u64) -> io::Result<Stri
     }
 }
 
-fn fold<D: Digest>(file: &mut File, length: u64) -> io::Result<String> {
+fn fold<D: Digest>(file: &mut impl Read, length: u64) -> io::Result<String> {
     let mut digest = D::new();
     each_block(file, length, |block| digest.update(block))?;
     Ok(digest.finalize().iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
-fn each_block(file: &mut File, length: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+fn each_block(file: &mut impl Read, length: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut block = vec![0; 256 * 1024];
     let mut source = file.take(length);
     loop {

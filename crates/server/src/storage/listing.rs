@@ -3,9 +3,12 @@
 use portway_accounts::Rights;
 use portway_proto::Timestamp;
 use portway_proto::row::{ListRow, MlsxFacts, Perm, RowKind};
-use portway_vfs::{Entry, Kind, Listing, VPath, VfsError};
+use portway_vfs::{Entry, Kind, Listing, Names, VPath, VfsError};
 
 use super::{User, glob};
+
+/// Names that are held against a pattern at a time.
+const LOOKED_AT: usize = 256;
 
 /// What a row looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +23,7 @@ pub(crate) enum Form {
 
 /// The rows of a directory, or the one of a file, ready to be sent.
 pub(crate) struct Rows {
-    entries: Box<dyn Listing>,
-    /// Rows that are made already: of a file that was named itself.
-    first: Option<Entry>,
+    source: Source,
     pattern: Option<Vec<u8>>,
     /// What stands before each name of NLST: the directory as the client gave it.
     prefix: Vec<u8>,
@@ -31,18 +32,30 @@ pub(crate) struct Rows {
     now: Timestamp,
 }
 
+/// Where rows come from.
+enum Source {
+    /// The file that was named itself; once.
+    File(Option<Box<Entry>>),
+    Entries(Box<dyn Listing>),
+    /// NLST needs to know no more.
+    Names(Box<dyn Names>),
+}
+
 /// Begins a listing of what `arg` names: a directory, a file, or a pattern in the last part.
 pub(crate) fn begin(user: &User, form: Form, arg: Option<&[u8]>) -> Result<Rows, VfsError> {
     let arg = arg.unwrap_or_default();
     let path = user.path(arg)?;
-    let rows = |entries, first, pattern, prefix| Rows {
-        entries,
-        first,
+    let rows = |source, pattern, prefix| Rows {
+        source,
         pattern,
         prefix,
         form,
         rights: user.principal.rights,
         now: now(),
+    };
+    let listed = |path: &VPath| match form {
+        Form::Names => user.storage.names(path).map(Source::Names),
+        Form::Long | Form::Facts(_) => user.storage.list(path).map(Source::Entries),
     };
     let given_directory = |upto: usize| arg.get(..upto).unwrap_or_default().to_vec();
     match user.storage.stat(&path) {
@@ -52,13 +65,13 @@ pub(crate) fn begin(user: &User, form: Form, arg: Option<&[u8]>) -> Result<Rows,
             if !prefix.is_empty() && !prefix.ends_with(b"/") {
                 prefix.push(b'/');
             }
-            Ok(rows(user.storage.list(&path)?, None, None, prefix))
+            Ok(rows(listed(&path)?, None, prefix))
         }
         Ok(_) if matches!(form, Form::Facts(_)) => Err(VfsError::NotADirectory),
         Ok(mut entry) => {
             // The name as asked for, as `ls` shows it.
             entry.name = arg.to_vec();
-            Ok(rows(Box::new(std::iter::empty()), Some(entry), None, Vec::new()))
+            Ok(rows(Source::File(Some(Box::new(entry))), None, Vec::new()))
         }
         Err(VfsError::NotFound) if !matches!(form, Form::Facts(_)) => {
             let slash = arg.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
@@ -68,27 +81,29 @@ pub(crate) fn begin(user: &User, form: Form, arg: Option<&[u8]>) -> Result<Rows,
             }
             let prefix = given_directory(slash);
             let directory = VPath::resolve(&user.directory, &prefix).ok_or(VfsError::BadName)?;
-            Ok(rows(user.storage.list(&directory)?, None, Some(pattern.to_vec()), prefix))
+            Ok(rows(listed(&directory)?, Some(pattern.to_vec()), prefix))
         }
         Err(error) => Err(error),
     }
 }
 
 impl Rows {
-    /// Appends the next row; `None` at the end.
+    /// Appends the next row, or nothing if so many names in a row did not fit the pattern that others should
+    /// have a turn; `None` at the end.
     pub(crate) fn write_next(&mut self, out: &mut Vec<u8>) -> Option<Result<(), VfsError>> {
-        loop {
-            let entry = match self.first.take() {
-                Some(entry) => entry,
-                None => match self.entries.next()? {
-                    Ok(entry) => entry,
-                    Err(error) => return Some(Err(error)),
-                },
+        for _ in 0..LOOKED_AT {
+            let next = match &mut self.source {
+                Source::File(entry) => Ok(row(*entry.take()?, self.rights)),
+                Source::Entries(entries) => entries.next()?.map(|entry| row(entry, self.rights)),
+                Source::Names(names) => names.next()?.map(|name| ListRow::new(name, RowKind::Other)),
             };
-            if self.pattern.as_ref().is_some_and(|pattern| !glob::fits(pattern, &entry.name)) {
+            let mut row = match next {
+                Ok(row) => row,
+                Err(error) => return Some(Err(error)),
+            };
+            if self.pattern.as_ref().is_some_and(|pattern| !glob::fits(pattern, &row.name)) {
                 continue;
             }
-            let mut row = row(entry, self.rights);
             match self.form {
                 Form::Long => row.write_long(self.now, out),
                 Form::Facts(facts) => row.write_mlsd(facts, out),
@@ -99,8 +114,9 @@ impl Rows {
                     row.write_name(out);
                 }
             }
-            return Some(Ok(()));
+            break;
         }
+        Some(Ok(()))
     }
 }
 
@@ -109,7 +125,12 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut row = Vec::new();
-        Some(self.write_next(&mut row)?.map(|()| row))
+        while row.is_empty() {
+            if let Err(error) = self.write_next(&mut row)? {
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(row))
     }
 }
 
