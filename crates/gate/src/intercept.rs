@@ -124,7 +124,7 @@ pub(crate) fn rules(config: &GateConfig, listener: [Option<u16>; 2]) -> String {
         if let Some(port) = port {
             let _ = writeln!(
                 text,
-                "        meta nfproto {family} tproxy {short} to {address}:{port} counter {take}"
+                "        meta nfproto {family} meta l4proto tcp tproxy {short} to {address}:{port} counter {take}"
             );
         }
     }

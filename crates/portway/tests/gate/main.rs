@@ -1,0 +1,9 @@
+//! `portway gate` between a client and a server in namespaces that the tests make themselves.
+//!
+//! Needs root or user namespaces, nft, ip; and curl, lftp and vsftpd, which are missed loudly.
+#![allow(clippy::unwrap_used)]
+
+mod field;
+#[path = "../../../nft/tests/lab/mod.rs"]
+mod lab;
+mod matrix;
