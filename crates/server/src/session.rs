@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use portway_data::{Dial, History, Offer, Party};
 use portway_net::{Control, ControlTls};
-use portway_ops::{SessionClosed, SessionEntry, SessionOpened, SessionState, Shown, TlsFailed};
+use portway_ops::{DataFailed, SessionClosed, SessionEntry, SessionOpened, SessionState, Shown, TlsFailed};
 use portway_proto::{Action, Channel, Code, LineError, Protection, Reply, ServerSession, Verb, Vetted};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -24,6 +24,9 @@ use crate::ServerConfig;
 use crate::storage::User;
 use crate::turns::Turns;
 use control::{ControlChannel, Received};
+
+/// What a client has at least for its part in beginning or ending TLS.
+const TLS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The state that belongs to one control connection.
 pub(crate) struct Session {
@@ -199,7 +202,11 @@ impl Session {
             Action::StopTls(reply) => {
                 self.control.queue(&reply);
                 self.control.flush().await.map_err(|_| End::RESET)?;
-                self.control.stop_tls().await.map_err(|_| End::TLS)?;
+                let patience = self.idle.min(TLS_PATIENCE);
+                match tokio::time::timeout(patience, self.control.stop_tls()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return Err(End::TLS),
+                }
                 self.dialogue.tls_stopped();
                 return Ok(());
             }
@@ -275,7 +282,10 @@ impl Session {
                 self.pending = Pending::Offer(verb, Box::new(offer));
                 reply
             }
-            Err(error) => Reply::new(Code::CANT_OPEN_DATA, format_args!("{error}.")),
+            Err(error) => {
+                self.log_no_channel(verb, error.cause(), &error);
+                Reply::new(error.code(), format_args!("{error}."))
+            }
         }
     }
 
@@ -288,8 +298,23 @@ impl Session {
                 self.pending = Pending::Dial(verb, Box::new(dial));
                 self.dialogue.targeted()
             }
-            Err(error) => Reply::new(error.code(), format_args!("{error}.")),
+            Err(error) => {
+                self.log_no_channel(verb, error.cause(), &error);
+                Reply::new(error.code(), format_args!("{error}."))
+            }
         }
+    }
+
+    /// What a client is told about a port that was not opened, the administrator is told, too.
+    fn log_no_channel(&self, verb: Verb, cause: &'static str, error: &dyn std::fmt::Display) {
+        self.shared.log.record(DataFailed {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            mode: verb.name(),
+            announced: None,
+            cause,
+            detail: Shown::from(error.to_string()),
+        });
     }
 
     async fn auth(&mut self, reply: &Reply) -> Result<(), End> {
@@ -306,8 +331,12 @@ impl Session {
         let Some(tls) = self.shared.tls.as_ref().map(portway_net::ServerTls::control) else {
             return Err(End::TLS);
         };
-        let limit = self.login_by.max(Instant::now() + Duration::from_secs(10));
-        let failed = match tokio::time::timeout_at(limit, self.control.start_tls(&tls)).await {
+        let limit = self.login_by.max(Instant::now() + TLS_PATIENCE);
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout_at(limit, self.control.start_tls(&tls)) => shaken,
+            _ = self.ending.wait_for(|&ending| ending) => return Err(End::SHUTDOWN),
+        };
+        let failed = match shaken {
             Ok(Ok(0)) => {
                 self.tls = Some(tls);
                 return Ok(());

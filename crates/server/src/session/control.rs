@@ -21,6 +21,9 @@ const WRITE: usize = 16 * 1024;
 /// Lines that may wait for the end of a transfer; more stay in the kernel.
 const WAITING: usize = 512;
 
+/// How long the last replies of a session may take to leave.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// What came from the client.
 pub(crate) enum Received {
     /// A line without its end.
@@ -216,6 +219,7 @@ impl ControlChannel {
 
     /// Ends the connection so that the last reply still arrives.
     pub(crate) async fn close(&mut self) {
+        self.patience = self.patience.min(GOODBYE);
         let _ = self.flush().await;
         if let Some(mut stream) = self.stream.take() {
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle};
 use portway_data::{Broker, BrokerConfig};
-use portway_net::{Identity, ServerTls, ServerTlsOptions};
+use portway_net::{ClientTls, ClientTlsOptions, Control, Identity, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Log, LogFormat, Registry, Sink};
 use portway_proto::Policy;
 use portway_server::{Listener, Server, ServerConfig, Timeouts};
 use portway_vfs::{MemFs, VPath, Vfs, Write};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
 /// Longer than anything here takes, even on a machine that is busy.
@@ -63,8 +62,8 @@ impl Site {
     }
 
     pub async fn connect(&self) -> Client {
-        let (read, write) = TcpStream::connect(self.at).await.unwrap().into_split();
-        let mut client = Client { read: BufReader::new(read), write };
+        let stream = TcpStream::connect(self.at).await.unwrap();
+        let mut client = Client { stream: Some(BufReader::new(stream.into())) };
         assert_eq!(client.code().await, 220);
         client
     }
@@ -132,15 +131,29 @@ pub async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// The control connection, seen from the client.
 pub struct Client {
-    read: BufReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    stream: Option<BufReader<Control>>,
 }
 
 impl Client {
+    fn stream(&mut self) -> &mut BufReader<Control> {
+        self.stream.as_mut().unwrap()
+    }
+
+    /// AUTH TLS, and the handshake.
+    pub async fn auth(&mut self) {
+        assert_eq!(self.say("AUTH TLS").await, 234);
+        let options = ClientTlsOptions { trust: Trust::Insecure, ..ClientTlsOptions::default() };
+        let tls = ClientTls::new(&options).unwrap().control("localhost").unwrap();
+        let plain = self.stream.take().unwrap().into_inner();
+        self.stream = Some(BufReader::new(plain.connect_tls(&tls).await.unwrap()));
+    }
+
     /// Sends lines, each with its CRLF, in one segment.
     pub async fn send(&mut self, lines: &[&str]) {
         let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-        self.write.write_all(text.as_bytes()).await.unwrap();
+        let stream = self.stream().get_mut();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
     }
 
     /// The next reply, all its lines; `None` at the end of the connection.
@@ -148,7 +161,7 @@ impl Client {
         let mut reply = String::new();
         loop {
             let mut line = Vec::new();
-            let read = tokio::time::timeout(PATIENCE, self.read.read_until(b'\n', &mut line)).await;
+            let read = tokio::time::timeout(PATIENCE, self.stream().read_until(b'\n', &mut line)).await;
             match read.expect("no reply came") {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return None,
@@ -190,7 +203,7 @@ impl Client {
     pub async fn epsv(&mut self) -> SocketAddr {
         let reply = self.ask("EPSV").await;
         let port = reply.split('|').nth(3).and_then(|port| port.parse().ok()).expect(&reply);
-        SocketAddr::new(self.write.peer_addr().unwrap().ip(), port)
+        SocketAddr::new(self.stream().get_ref().peer_addr().unwrap().ip(), port)
     }
 
     /// A data connection in passive mode.
@@ -200,7 +213,7 @@ impl Client {
 
     /// Closes this side; replies can still be read.
     pub async fn end(&mut self) {
-        self.write.shutdown().await.unwrap();
+        self.stream().get_mut().shutdown().await.unwrap();
     }
 
     /// True once the other side has closed.
