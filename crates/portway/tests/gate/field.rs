@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::lab::{Host, Lab, SERVER, nft};
+use crate::lab::{Lab, SERVER, nft};
 
 /// What the administrator's firewall forwards besides answers and what carries our mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,9 +236,4 @@ pub(crate) fn until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(5));
     }
     so()
-}
-
-/// A thread's host, for those who speak FTP word by word.
-pub(crate) fn on<T: Send + 'static>(host: &Host, job: impl FnOnce() -> T + Send + 'static) -> T {
-    host.run(job)
 }

@@ -7,3 +7,6 @@ mod field;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod matrix;
+mod probes;
+mod rules;
+mod words;
