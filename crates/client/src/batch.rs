@@ -108,12 +108,11 @@ impl Connection {
         folder: &LocalFs,
         wanted: Vec<Wanted>,
         options: GetOptions,
-        progress: &Progress,
         mut done: impl FnMut(&Wanted, Result<Fetched, Error>),
     ) {
         let mut left: VecDeque<Wanted> = wanted.into();
         let mut alone = Vec::new();
-        if self.pipelines().await {
+        if self.pipelines() {
             let finish = |wanted: &Wanted, moved: Moved, reply: RawReply| {
                 let evidence = Evidence {
                     expected: Some(wanted.size),
@@ -135,11 +134,11 @@ impl Connection {
                     digest: false,
                 }))
             };
-            alone = self.pipeline(&mut left, progress, finish, &mut done).await;
+            alone = self.pipeline(&mut left, finish, &mut done).await;
         }
         for wanted in alone.into_iter().chain(left) {
             let options = GetOptions { known: Some((wanted.size, wanted.time)), ..options };
-            let result = self.get(&wanted.path, folder, &wanted.name, options, progress).await;
+            let result = self.get(&wanted.path, folder, &wanted.name, options, &Progress::new()).await;
             done(&wanted, result);
         }
     }
@@ -149,30 +148,30 @@ impl Connection {
         &mut self,
         offered: Vec<Offered>,
         options: PutOptions,
-        progress: &Progress,
         mut done: impl FnMut(&Offered, Result<Fetched, Error>),
     ) {
         let mut left: VecDeque<Offered> = offered.into();
         let mut alone = Vec::new();
         let simple = !options.atomic && !options.keep_time && !options.keep_mode && !options.resume;
-        if simple && self.pipelines().await {
+        if simple && self.pipelines() {
             let finish = |offered: &Offered, moved: Moved, reply: RawReply| {
                 let whole = moved.count == offered.size && moved.end == DataEnd::Clean && reply.code / 100 == 2;
                 whole.then_some(Ok(Fetched { size: offered.size, resumed_at: 0, by_proof: false, digest: false }))
             };
-            alone = self.pipeline(&mut left, progress, finish, &mut done).await;
+            alone = self.pipeline(&mut left, finish, &mut done).await;
         }
         for offered in alone.into_iter().chain(left) {
-            let result = self.put(&offered.file, &offered.path, options, progress).await;
+            let result = self.put(&offered.file, &offered.path, options, &Progress::new()).await;
             done(&offered, result);
         }
     }
 
     /// Whether commands may be sent ahead: the way to data is known to work, and the server keeps its place.
-    async fn pipelines(&mut self) -> bool {
-        self.is_usable()
-            && self.chosen_way().is_some()
-            && !self.settings().memory.recall(self.memory_key()).no_pipelining
+    fn pipelines(&mut self) -> bool {
+        let fact = self.settings().memory.recall(self.memory_key());
+        // What another session of this process has just found out counts for this one, too.
+        self.believe(fact.works);
+        self.is_usable() && self.chosen_way().is_some() && !fact.no_pipelining
     }
 
     /// Works `left` off. Returns the files that have to be done on their own; what was not begun stays in
@@ -180,7 +179,6 @@ impl Connection {
     async fn pipeline<T: Small>(
         &mut self,
         left: &mut VecDeque<T>,
-        progress: &Progress,
         finish: impl Fn(&T, Moved, RawReply) -> Option<Result<Fetched, Error>>,
         done: &mut impl FnMut(&T, Result<Fetched, Error>),
     ) -> Vec<T> {
@@ -189,7 +187,6 @@ impl Connection {
         if self.prepare_batch().await.is_err() {
             return alone;
         }
-        let _ = progress;
         loop {
             if self.short_of_tickets() {
                 if flights.is_empty() && self.prepare_batch().await.is_err() {

@@ -417,15 +417,23 @@ fn again_or_not(error: Error) -> Next {
 }
 
 fn failed(done: Done, expected: Option<u64>, reached: u64) -> Error {
-    if let Some(failure) = done.failure {
-        return Error::new(Phase::Transfer, failure);
-    }
-    if let Some(reply) = done.reply.filter(|reply| reply.code >= 400) {
-        return Error::new(Phase::FinalReply, Cause::Refused { command: "the transfer".to_owned(), reply });
-    }
-    match done.control {
-        Some(error) if done.end != DataEnd::Clean => error,
-        _ => Error::new(Phase::Transfer, Cause::Cut { expected, reached }),
+    Done { octets: reached, ..done }.into_error(expected)
+}
+
+impl Done {
+    /// What to say of a transfer that was not judged complete.
+    #[must_use]
+    pub fn into_error(self, expected: Option<u64>) -> Error {
+        if let Some(failure) = self.failure {
+            return Error::new(Phase::Transfer, failure);
+        }
+        if let Some(reply) = self.reply.filter(|reply| reply.code >= 400) {
+            return Error::new(Phase::FinalReply, Cause::Refused { command: "the transfer".to_owned(), reply });
+        }
+        match self.control {
+            Some(error) if self.end != DataEnd::Clean => error,
+            _ => Error::new(Phase::Transfer, Cause::Cut { expected, reached: self.octets }),
+        }
     }
 }
 

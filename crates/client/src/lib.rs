@@ -10,6 +10,7 @@ mod glob;
 mod listing;
 mod memory;
 mod mirror;
+mod segments;
 mod settings;
 mod target;
 mod trace;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use portway_data::Progress;
 use portway_proto::client::Temper;
 use portway_proto::row::{ListRow, Precision, RowKind};
 use portway_proto::{Command, printable};
@@ -132,7 +131,6 @@ struct Site {
     queue: Queue,
     report: Mutex<Report>,
     audience: Arc<dyn Audience>,
-    progress: Arc<Progress>,
 }
 
 /// Work for all sessions; ends when nothing is left and nobody is busy.
@@ -193,7 +191,6 @@ pub async fn mirror(
     local: LocalFs,
     options: MirrorOptions,
     audience: Arc<dyn Audience>,
-    progress: Arc<Progress>,
 ) -> Result<Report, Error> {
     let first = Connection::open(target, Arc::clone(&settings)).await?;
     let jobs = options.jobs.clamp(1, 64);
@@ -204,7 +201,6 @@ pub async fn mirror(
         queue: Queue::default(),
         report: Mutex::default(),
         audience,
-        progress,
     });
     site.queue.push(Work::Dir { below: Vec::new(), depth: 0 });
     let mut workers = JoinSet::new();
@@ -268,11 +264,11 @@ impl Site {
                 Work::Dir { below, depth } => self.directory(&mut connection, &below, depth).await,
                 Work::Down(files) => {
                     let done = |wanted: &Wanted, result| self.arrived(self.below(&wanted.path), result);
-                    connection.get_many(&self.local, files, self.options.get, &self.progress, done).await;
+                    connection.get_many(&self.local, files, self.options.get, done).await;
                 }
                 Work::Up(files) => {
                     let done = |offered: &Offered, result| self.arrived(self.below(&offered.path), result);
-                    connection.put_many(files, self.options.put, &self.progress, done).await;
+                    connection.put_many(files, self.options.put, done).await;
                 }
             }
             self.queue.finished();

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use portway_client::{Audience, Direction, Fate, MirrorOptions, ModeChoice, Report, TlsChoice, TlsTrust, mirror};
-use portway_data::Progress;
 use portway_vfs::{LinkPolicy, LocalFs};
 use support::{ALL, Kind, Server, Tls, bytes, shared};
 
@@ -60,7 +59,7 @@ async fn run(server: &Server, local: &Path, options: MirrorOptions, change: impl
     change(&mut settings);
     let heard = Arc::new(Heard::default());
     let local = LocalFs::open(local, LinkPolicy::Forbid).unwrap();
-    let report = mirror(&server.target("t"), shared(settings), local, options, heard.clone(), Arc::new(Progress::new())).await;
+    let report = mirror(&server.target("t"), shared(settings), local, options, heard.clone()).await;
     let heard = std::mem::take(&mut *heard.0.lock().unwrap());
     (report.unwrap_or_else(|error| panic!("{:?}: {error}", server.kind)), heard)
 }

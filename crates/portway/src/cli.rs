@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::gate::GateArgs;
 use crate::lab::LabArgs;
+use crate::client::ClientCommand;
 use crate::serve::ServeArgs;
 
 /// FTP where the data channel just works: server, client, proxy and smart firewall.
@@ -19,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a folder by FTP and FTPS; ready without a configuration file
     Serve(Box<ServeArgs>),
+    #[command(flatten)]
+    Client(ClientCommand),
     /// Show which transfers get through which firewalls: client, firewall and server in network namespaces, without root
     Lab(LabArgs),
     /// Be the smart firewall: read control connections, open exactly the announced port (Linux)

@@ -1,6 +1,7 @@
 //! FTP server, client, proxy and smart firewall in one program.
 
 mod cli;
+mod client;
 mod gate;
 mod lab;
 mod memory;
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let done = match cli.command {
         cli::Command::Serve(args) => serve::run(*args),
+        cli::Command::Client(command) => client::run(command),
         cli::Command::Lab(args) => lab::run(args),
         cli::Command::Gate(args) => gate::run(args),
     };

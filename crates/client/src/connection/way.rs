@@ -129,6 +129,16 @@ impl Connection {
         }
     }
 
+    /// Takes a way for one that works, on another session's word.
+    pub(crate) fn believe(&mut self, works: Option<Way>) {
+        let allowed = works.filter(|way| match self.settings.mode {
+            ModeChoice::Auto => true,
+            ModeChoice::Passive => way.is_passive(),
+            ModeChoice::Active => !way.is_passive(),
+        });
+        self.chosen = self.chosen.or(allowed);
+    }
+
     /// Notes that a way led to a data connection.
     pub(crate) fn way_works(&mut self, way: Way) {
         let tried = std::mem::take(&mut self.tried);

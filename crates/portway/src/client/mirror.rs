@@ -1,0 +1,133 @@
+//! `mirror`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use portway_client::{Audience, Direction, Fate, GetOptions, Globs, MirrorOptions, PutOptions, Target, mirror};
+use portway_vfs::{LinkPolicy, LocalFs};
+use serde_json::json;
+
+use super::args::ConnectArgs;
+use super::tell::Teller;
+
+/// `mirror`.
+#[derive(Debug, Args)]
+pub(crate) struct MirrorArgs {
+    /// Where from: a URL, or a directory here
+    source: String,
+    /// Where to: a directory here, or a URL
+    target: String,
+    /// Sessions at once
+    #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Remove from the target what the source has not
+    #[arg(long)]
+    delete: bool,
+    /// Only say what would be done
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+    /// Take files of one size for equal, whatever their times
+    #[arg(long)]
+    size_only: bool,
+    /// Only files that are newer at the source
+    #[arg(long)]
+    newer_only: bool,
+    /// Compare digests of files that seem equal, where the server has them
+    #[arg(long)]
+    checksum: bool,
+    /// Only files that match this pattern (repeatable): *, **, ?, [a-z]; with a / it is matched to the whole path
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Not what matches this pattern (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Store under hidden names and rename when complete
+    #[arg(long)]
+    atomic: bool,
+    /// Do not keep times
+    #[arg(long)]
+    no_times: bool,
+    /// Keep permission bits of files that go up (SITE CHMOD)
+    #[arg(long)]
+    modes: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+struct Listener(Teller);
+
+impl Audience for Listener {
+    fn hears(&self, path: &[u8], fate: &Fate) {
+        match fate {
+            Fate::Transferred(size) => self.0.done("transferred", path, Some(*size), ""),
+            Fate::Deleted => self.0.done("deleted", path, None, ""),
+            Fate::Made => self.0.done("made", path, None, ""),
+            Fate::Skipped(why) => self.0.done("skipped", path, None, why),
+            Fate::Failed(error) => self.0.failed(path, error),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
+    let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
+    let is_url = |text: &str| text.contains("://");
+    let (url, folder, direction) = match (is_url(&args.source), is_url(&args.target)) {
+        (true, false) => (&args.source, Path::new(&args.target), Direction::Down),
+        (false, true) => (&args.target, Path::new(&args.source), Direction::Up),
+        _ => bail!("one of the two must be an ftp:// or ftps:// URL, the other a directory here"),
+    };
+    let target = Target::parse(url).with_context(|| url.clone())?;
+    if direction == Direction::Down && !args.dry_run {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let folder: PathBuf = folder.to_path_buf();
+    let local = LocalFs::open(&folder, LinkPolicy::Forbid).with_context(|| folder.display().to_string())?;
+    let octets = |patterns: &[String]| patterns.iter().map(|p| p.clone().into_bytes()).collect();
+    let options = MirrorOptions {
+        jobs: args.jobs.into(),
+        delete: args.delete,
+        dry_run: args.dry_run,
+        size_only: args.size_only,
+        newer_only: args.newer_only,
+        checksum: args.checksum,
+        globs: Globs { include: octets(&args.include), exclude: octets(&args.exclude) },
+        get: GetOptions { keep_time: !args.no_times, ..GetOptions::default() },
+        put: PutOptions {
+            keep_time: !args.no_times,
+            keep_mode: args.modes,
+            atomic: args.atomic,
+            ..PutOptions::default()
+        },
+        ..MirrorOptions::new(direction)
+    };
+    let settings = args.connect.settings(&target, teller.tracing())?;
+    let began = std::time::Instant::now();
+    let report = match mirror(&target, settings, local, options, Arc::new(Listener(teller.clone()))).await {
+        Ok(report) => report,
+        Err(error) => {
+            teller.failed(&target.path, &error);
+            return Ok(teller.exit());
+        }
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    if teller.is_json() {
+        teller.object(&json!({
+            "event": "total", "transferred": report.transferred, "octets": report.octets, "equal": report.equal,
+            "deleted": report.deleted, "made": report.made, "skipped": report.skipped, "failed": report.failed,
+            "seconds": seconds,
+        }));
+    } else {
+        teller.line(format_args!(
+            "{} transferred ({} octets), {} equal, {} deleted, {} made, {} skipped, {} failed, {seconds:.1} s",
+            report.transferred, report.octets, report.equal, report.deleted, report.made, report.skipped, report.failed
+        ));
+    }
+    if report.failed > 0 && report.errors.is_empty() {
+        teller.failed_here("not everything was done: no session was left");
+    }
+    Ok(teller.exit())
+}
