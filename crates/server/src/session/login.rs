@@ -65,18 +65,14 @@ impl Session {
             return Err((Verdict::TooMany, "throttled"));
         }
         let (accounts, name) = (Arc::clone(&shared.accounts), name.to_vec());
-        let checking = tokio::task::spawn_blocking(move || {
-            let checked = accounts.verify(&name, &secret);
-            drop(turn);
-            checked
-        });
-        let verified = checking.await;
-        match verified {
-            Ok(Ok(principal)) => {
+        // The turn comes back: it ends when the result has been counted.
+        let checking = tokio::task::spawn_blocking(move || (accounts.verify(&name, &secret), turn));
+        match checking.await {
+            Ok((Ok(principal), _turn)) => {
                 shared.throttle.succeeded(peer);
                 Ok(principal)
             }
-            Ok(Err(_refused)) => {
+            Ok((Err(_refused), _turn)) => {
                 shared.throttle.failed(peer, Instant::now().into_std());
                 Err((Verdict::Rejected, "wrong_credentials"))
             }
