@@ -172,6 +172,8 @@ fn store(user: &User, name: &[u8], how: Write) -> Result<Prepared, VfsError> {
     match &before {
         Ok(Entry { kind: Kind::Dir, .. }) => return Err(VfsError::IsADirectory),
         Ok(_) if how != Write::Append && !user.may(Rights::OVERWRITE) => return Err(VfsError::Exists),
+        // Who may lengthen files may not make new ones by that.
+        Err(_) if !user.may(Rights::WRITE) => return Err(VfsError::Denied),
         _ => {}
     }
     if let (Ok(complete), Some(partial)) = (&before, user.storage.partial(&path))

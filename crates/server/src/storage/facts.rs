@@ -14,7 +14,7 @@ const STATUS_ROWS: usize = 1000;
 impl User {
     /// SIZE (RFC 3659 §4). A broken upload answers with what arrived, so that the client can go on from there.
     pub(super) fn size(&self, arg: &[u8], representation: Representation) -> Reply {
-        if !self.may(Rights::READ) {
+        if !self.may_look_at_files() {
             return no_right();
         }
         if representation == Representation::Ascii {
@@ -25,6 +25,12 @@ impl User {
             Ok(size) => Reply::new(Code::FILE_STATUS, size),
             Err(error) => refusal(arg, &error),
         }
+    }
+
+    /// Who may fetch a file or see it in a listing may know its size and time; who may only put files there
+    /// must not find out what others have put.
+    const fn may_look_at_files(&self) -> bool {
+        self.may(Rights::READ) || self.may(Rights::LIST)
     }
 
     fn size_of(&self, path: &VPath) -> Result<u64, VfsError> {
@@ -41,11 +47,15 @@ impl User {
 
     /// MDTM (RFC 3659 §3), and the form with a time that some clients use to set it.
     pub(super) fn modification_time(&self, arg: &[u8]) -> Reply {
-        let asked = self.path(arg).and_then(|path| self.storage.stat(&path));
+        let asked = match self.may_look_at_files() {
+            true => self.path(arg).and_then(|path| self.storage.stat(&path)),
+            false => Err(VfsError::NotFound),
+        };
         if let (Err(VfsError::NotFound), Some((time, name))) = (&asked, time_and_name(arg)) {
             return self.set_modification_time(time, name);
         }
         match asked {
+            Err(_) if !self.may_look_at_files() => no_right(),
             Ok(entry) => match Timestamp::from_unix(entry.modified, 0) {
                 Some(time) => Reply::new(Code::FILE_STATUS, time),
                 None => refusal(arg, &VfsError::BadTime),
