@@ -29,7 +29,10 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     let settings = Settings::gather(args)?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(serve(settings))
+    let ended = runtime.block_on(serve(settings));
+    // What still runs on a thread of its own, such as the removal of a tree, has had its time in the drain.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }
 
 async fn serve(settings: Settings) -> Result<ExitCode> {

@@ -80,6 +80,12 @@ impl Settings {
         let parsed = |text: Option<String>, what: &str| -> Result<Option<Duration>> {
             text.map(|text| duration(&text).map_err(|why| anyhow::anyhow!("{what}: {why}"))).transpose()
         };
+        let certificate = match (file.cert, file.key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            // Half of it is no wish for a self-signed one.
+            (Some(_), None) | (None, Some(_)) => bail!("cert and key belong together; one of them is missing"),
+        };
         let ports = match (args.passive_ports, file.passive_ports) {
             (Some(range), _) => Some(range),
             (None, Some(text)) => {
@@ -116,7 +122,7 @@ impl Settings {
             users,
             read_only: args.read_only || file.read_only,
             tls,
-            cert: args.cert.zip(args.key).or(file.cert.zip(file.key)),
+            cert: args.cert.zip(args.key).or(certificate),
             client_ca: args.client_ca.or(file.client_ca),
             ccc: args.ccc || file.ccc,
             advertise_mode_z: args.advertise_mode_z || file.advertise_mode_z,
@@ -150,4 +156,36 @@ impl Settings {
 fn read(path: &Path) -> Result<File> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{} is not as expected", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn gather(name: &str, text: &str) -> Result<Settings> {
+        let file = std::env::temp_dir().join(format!("portway-{}-{name}.toml", std::process::id()));
+        std::fs::write(&file, text)?;
+        let line = Line::try_parse_from(["serve".as_ref(), "--config".as_ref(), file.as_os_str()])?;
+        let settings = Settings::gather(line.args);
+        std::fs::remove_file(&file)?;
+        settings
+    }
+
+    #[test]
+    fn half_a_certificate_is_refused_and_not_replaced_by_a_self_signed_one() {
+        for text in ["cert = 'c.pem'", "key = 'k.pem'"] {
+            assert!(gather("half", text).is_err(), "{text}");
+        }
+        let whole = gather("whole", "cert = 'c.pem'\nkey = 'k.pem'").expect("settings");
+        assert_eq!(whole.cert, Some(("c.pem".into(), "k.pem".into())));
+        assert_eq!(gather("none", "").expect("settings").cert, None);
+    }
 }
