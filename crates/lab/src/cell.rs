@@ -127,14 +127,32 @@ impl Cell {
         cells
     }
 
-    /// Whether the pieces that this cell needs exist. A firewall between client and server has to be told by the
-    /// machine it stands on, and nothing of portway runs there yet.
+    /// Which piece of portway opens the firewall, and where it runs.
     #[must_use]
-    pub fn is_built(&self) -> bool {
-        self.cure != Cure::Portway
-            || !self.scenario.needs_hole(self.mode)
-            || (self.scenario.place() == Place::Server && self.server == Server::Portway)
+    pub fn piece(&self) -> Piece {
+        let needed = self.scenario.needs_hole(self.mode);
+        match (self.cure, self.scenario, self.scenario.place()) {
+            (Cure::None | Cure::KernelHelper, ..) | (_, Scenario::Open, _) => Piece::None,
+            (.., Place::Server) if self.server == Server::Portway => Piece::Server,
+            // A gate reads what is not encrypted; for the rest the server has to tell it.
+            (.., Place::Between) if !(self.tls && needed) => Piece::Gate,
+            _ if needed => Piece::NotBuilt,
+            _ => Piece::None,
+        }
     }
+}
+
+/// A piece of portway that opens a firewall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// None, and none is needed or wanted.
+    None,
+    /// `portway gate run` on each machine between client and server.
+    Gate,
+    /// `portway serve --pinholes nft`.
+    Server,
+    /// It does not exist yet.
+    NotBuilt,
 }
 
 words! {
@@ -219,16 +237,19 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_hole_needs_no_piece_on_the_firewall() {
-        let built = |scenario, mode| {
+    fn every_cure_of_portway_has_a_piece_or_says_that_it_has_none() {
+        let piece = |scenario, mode, tls| {
             let cell = Cell::of(scenario, &[Client::Lftp], &[Server::Portway])
                 .into_iter()
-                .find(|cell| cell.mode == mode && cell.cure == Cure::Portway);
-            cell.is_some_and(|cell| cell.is_built())
+                .find(|cell| cell.mode == mode && cell.tls == tls && cell.cure == Cure::Portway);
+            cell.map(|cell| cell.piece())
         };
-        assert!(built(Scenario::ClientSide, Mode::Passive));
-        assert!(!built(Scenario::ClientSide, Mode::Active));
-        assert!(built(Scenario::ServerHost, Mode::Active));
-        assert!(!built(Scenario::Strict, Mode::Passive));
+        assert_eq!(piece(Scenario::Open, Mode::Passive, true), Some(Piece::None));
+        assert_eq!(piece(Scenario::ClientSide, Mode::Passive, true), Some(Piece::Gate));
+        assert_eq!(piece(Scenario::ClientSide, Mode::Active, true), Some(Piece::NotBuilt));
+        assert_eq!(piece(Scenario::ClientSide, Mode::Active, false), Some(Piece::Gate));
+        assert_eq!(piece(Scenario::ServerHost, Mode::Active, true), Some(Piece::Server));
+        assert_eq!(piece(Scenario::ClientHost, Mode::Active, false), Some(Piece::NotBuilt));
+        assert_eq!(piece(Scenario::ClientHost, Mode::Passive, false), Some(Piece::None));
     }
 }

@@ -18,7 +18,7 @@ mod scenario;
 mod space;
 mod trial;
 
-pub use cell::{Cell, Client, Cure, Family, Mode, Outcome, Server, Verdict, record};
+pub use cell::{Cell, Client, Cure, Family, Mode, Outcome, Piece, Server, Verdict, record};
 pub use error::LabError;
 pub use inside::inside;
 pub use program::missing;

@@ -16,6 +16,8 @@ use crate::space::Host;
 pub(crate) const SERVER: [&str; 2] = ["10.71.2.2", "fd71:2::2"];
 /// The network of the client, to be completed by `.0/24` or `/64`.
 pub(crate) const CLIENT_NET: [&str; 2] = ["10.71.1", "fd71:1::"];
+/// The network of the server, likewise.
+pub(crate) const SERVER_NET: [&str; 2] = ["10.71.2", "fd71:2::"];
 /// The gate as the client sees it.
 pub(crate) const GATE_AT_CLIENT: [&str; 2] = ["10.71.1.1", "fd71:1::1"];
 /// The gate as the server sees it.
@@ -33,8 +35,6 @@ impl Network {
     pub(crate) fn new(scenario: Scenario) -> Result<Self, LabError> {
         let gates = (0..scenario.gates()).map(|_| Host::new()).collect::<Result<Vec<_>, _>>()?;
         let network = Self { client: Host::new()?, gates, server: Host::new()? };
-        // An address behind a translation is not routed: nobody can reach it directly by accident.
-        let (client_routes, server_routes) = (scenario != Scenario::Dnat, scenario != Scenario::Snat);
         let hosts: Vec<&Host> =
             std::iter::once(&network.client).chain(&network.gates).chain([&network.server]).collect();
         for host in &hosts {
@@ -67,10 +67,10 @@ impl Network {
             configure(right, addresses(right_name, net, right_end))?;
         }
         let mut routes = vec![String::new(); hosts.len()];
-        if let (true, Some(lines)) = (client_routes, routes.first_mut()) {
+        if let Some(lines) = routes.first_mut() {
             lines.push_str("route add default via 10.71.1.1\nroute add default via fd71:1::1\n");
         }
-        if let (true, Some(lines)) = (server_routes, routes.last_mut()) {
+        if let Some(lines) = routes.last_mut() {
             lines.push_str("route add default via 10.71.2.1\nroute add default via fd71:2::1\n");
         }
         if let [_, first, second, _] = routes.as_mut_slice() {

@@ -43,7 +43,10 @@ pub(crate) fn ourselves() -> Command {
 fn clean(file: PathBuf) -> Command {
     let mut command = Command::new(file);
     command.env_clear().env("LC_ALL", "C.UTF-8").env("TERM", "dumb").env("TZ", "UTC");
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // What we start may start `ip` and `nft` itself.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(MORE.map(PathBuf::from));
+    command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
     command
 }
 

@@ -3,7 +3,7 @@
 use portway_nft::DEFAULT_MARK;
 
 use crate::cell::Cure;
-use crate::network::{CLIENT_NET, GATE_AT_CLIENT, GATE_AT_SERVER, SERVER};
+use crate::network::{CLIENT_NET, GATE_AT_CLIENT, GATE_AT_SERVER, SERVER, SERVER_NET};
 use crate::scenario::Scenario;
 
 /// The FTP control port of every server here; the kernel's helper is attached to this one.
@@ -11,12 +11,13 @@ pub(crate) const CONTROL: u16 = 21;
 
 /// The ruleset of the `index`-th firewall on the way from client to server; empty if it only routes.
 pub(crate) fn between(scenario: Scenario, index: usize, cure: Cure) -> String {
-    let control = format!("iifname \"cli\" tcp dport {CONTROL} ct state new accept");
+    // The gate takes control connections over; none is forwarded unread.
+    let control = if cure == Cure::Portway { "" } else { "iifname \"cli\" tcp dport 21 ct state new accept" };
     let outwards = "iifname \"cli\" ct state new accept";
     let inwards = "iifname \"srv\" ct state new accept";
     let allowed = match (scenario, index) {
         (Scenario::Open | Scenario::ClientHost | Scenario::ServerHost, _) => return String::new(),
-        (Scenario::Strict | Scenario::Snat | Scenario::Dnat, _) => control,
+        (Scenario::Strict | Scenario::Snat | Scenario::Dnat, _) => control.to_owned(),
         (Scenario::ClientSide, _) | (Scenario::Both, 0) => outwards.to_owned(),
         (Scenario::ServerSide | Scenario::Both, _) => format!("{inwards}\n{control}"),
     };
@@ -25,15 +26,31 @@ pub(crate) fn between(scenario: Scenario, index: usize, cure: Cure) -> String {
             "chain translate {{ type nat hook postrouting priority srcnat; policy accept;
                  oifname \"srv\" ip saddr {}.0/24 snat ip to {}
                  oifname \"srv\" ip6 saddr {}/64 snat ip6 to {}
-             }}",
-            CLIENT_NET[0], GATE_AT_SERVER[0], CLIENT_NET[1], GATE_AT_SERVER[1]
+             }}
+             {}",
+            CLIENT_NET[0],
+            GATE_AT_SERVER[0],
+            CLIENT_NET[1],
+            GATE_AT_SERVER[1],
+            hidden("srv", CLIENT_NET)
         ),
         Scenario::Dnat => format!(
             "chain translate {{ type nat hook prerouting priority dstnat; policy accept;
-                 iifname \"cli\" ip daddr {} tcp dport {CONTROL} dnat ip to {}
-                 iifname \"cli\" ip6 daddr {} tcp dport {CONTROL} dnat ip6 to {}
-             }}",
-            GATE_AT_CLIENT[0], SERVER[0], GATE_AT_CLIENT[1], SERVER[1]
+                 iifname \"cli\" ip daddr {gate4} tcp dport {CONTROL} dnat ip to {}
+                 iifname \"cli\" ip6 daddr {gate6} tcp dport {CONTROL} dnat ip6 to {}
+             }}
+             chain translate_out {{ type nat hook postrouting priority srcnat; policy accept;
+                 oifname \"cli\" ip saddr {}.0/24 snat ip to {gate4}
+                 oifname \"cli\" ip6 saddr {}/64 snat ip6 to {gate6}
+             }}
+             {}",
+            SERVER[0],
+            SERVER[1],
+            SERVER_NET[0],
+            SERVER_NET[1],
+            hidden("cli", SERVER_NET),
+            gate4 = GATE_AT_CLIENT[0],
+            gate6 = GATE_AT_CLIENT[1],
         ),
         _ => String::new(),
     };
@@ -52,6 +69,17 @@ pub(crate) fn between(scenario: Scenario, index: usize, cure: Cure) -> String {
             }}
             {translation}
         }}"
+    )
+}
+
+/// Nobody on the far side has a way to a hidden network: what is sent there is lost, before any translation.
+fn hidden(from: &str, network: [&str; 2]) -> String {
+    format!(
+        "chain hidden {{ type filter hook prerouting priority raw; policy accept;
+             iifname \"{from}\" ip daddr {}.0/24 drop
+             iifname \"{from}\" ip6 daddr {}/64 drop
+         }}",
+        network[0], network[1]
     )
 }
 

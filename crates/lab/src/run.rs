@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::cell::{Cell, Outcome};
@@ -71,10 +70,9 @@ fn attempt(plan: &Plan, cell: Cell) -> Result<Outcome, LabError> {
         isolate(&mut command, as_user);
         command.spawn()
     };
-    // Root has users enough for vsftpd; a user namespace has one.
-    let root = geteuid().is_root();
-    let mut child = match start(!root) {
-        Err(why) if root && Errno::from_io_error(&why) == Some(Errno::PERM) => start(true),
+    // Root tries without a user namespace where those are off.
+    let mut child = match start(true) {
+        Err(_) if geteuid().is_root() => start(false),
         other => other,
     }
     .map_err(LabError::NoNamespaces)?;

@@ -11,12 +11,12 @@ use portway_net::Identity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::cell::{Cell, Cure, Family, Outcome, Server, Verdict};
+use crate::cell::{Cell, Family, Outcome, Piece, Server, Verdict};
 use crate::error::LabError;
 use crate::network::{GATE_AT_CLIENT, Network, SERVER, filter};
 use crate::program;
 use crate::rules::{self, CONTROL};
-use crate::scenario::{Place, Scenario};
+use crate::scenario::Scenario;
 use crate::space::Host;
 
 /// What is transferred: enough to need more than one window of TCP.
@@ -43,6 +43,11 @@ pub(crate) fn perform(cell: &Cell, limit: Duration, folder: &Path) -> Result<Out
     }
     filter(&network.client, rules::client_host(cell.scenario, cell.cure))?;
     filter(&network.server, rules::server_host(cell.scenario, cell.cure))?;
+    if cell.piece() == Piece::Gate {
+        for (index, gate) in network.gates.iter().enumerate() {
+            start_gate(gate, folder, index)?;
+        }
+    }
     let family = usize::from(cell.family == Family::V6);
     let log = folder.join("server.log");
     start(&network.server, server(cell, folder, &served)?, log, family, cell.server.name())?;
@@ -74,7 +79,7 @@ fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError
                 portway.arg("--listen").arg(format!("{ip}:{CONTROL}"));
             }
             portway.args(["--tls", if cell.tls { "on" } else { "off" }]);
-            if cell.cure == Cure::Portway && cell.scenario.place() == Place::Server {
+            if cell.piece() == Piece::Server {
                 // A socket that is not there: the helper of the machine around us is none of our business.
                 portway.arg("--pinholes").arg(format!("nft:{}", folder.join("no-helper").display()));
             }
@@ -105,6 +110,8 @@ fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<
         "nopriv_user=nobody",
         "ftp_username=nobody",
         "seccomp_sandbox=NO",
+        // One user is all that a user namespace made without root has.
+        "run_as_launching_user=YES",
         "connect_from_port_20=YES",
         "xferlog_enable=NO",
         "allow_anon_ssl=YES",
@@ -118,8 +125,6 @@ fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<
         format!("anon_root={}", served.display()),
         format!("secure_chroot_dir={}", folder.join("empty").display()),
         format!("ssl_enable={}", yes(tls)),
-        // One user is all that a user namespace made without root has.
-        format!("run_as_launching_user={}", yes(!has_all_users())),
     ]);
     if tls {
         lines.push(format!("rsa_cert_file={0}\nrsa_private_key_file={0}", certificate.display()));
@@ -132,9 +137,31 @@ fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<
     std::fs::write(file, lines.join("\n")).map_err(LabError::system("no configuration for vsftpd"))
 }
 
-fn has_all_users() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().nth(2).is_some_and(|count| count.parse() == Ok(u32::MAX))
+/// Starts the gate on a machine between, and waits until it says that it is ready.
+fn start_gate(host: &Host, folder: &Path, index: usize) -> Result<(), LabError> {
+    let log = folder.join(format!("gate-{index}.log"));
+    let mut command = program::ourselves();
+    command.args(["gate", "run", "--interface", "cli", "--status-socket"]);
+    command.arg(folder.join(format!("gate-{index}.sock"))).current_dir(folder).env("HOME", folder);
+    host.run(move || {
+        let mut child = spawn(&mut command, &log)?;
+        until(&mut child, "portway gate", &log, || {
+            std::fs::read_to_string(&log).is_ok_and(|text| text.lines().any(|line| line == "ready"))
+        })
+    })?
+}
+
+/// Waits until what was started `is` as wanted, or has ended, or has had its time.
+fn until(child: &mut Child, name: &str, log: &Path, is: impl Fn() -> bool) -> Result<(), LabError> {
+    let end = Instant::now() + START;
+    while !is() {
+        let ended = child.try_wait().map_err(LabError::system("the server"))?.is_some();
+        if ended || Instant::now() > end {
+            return Err(LabError::Server { server: name.to_owned(), said: last_line(log) });
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// Starts a server and waits until it takes connections on its own address.
@@ -149,17 +176,7 @@ fn start(
     let at = SocketAddr::new(ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()), CONTROL);
     host.run(move || {
         let mut child = spawn(&mut command, &log)?;
-        let end = Instant::now() + START;
-        loop {
-            if TcpStream::connect_timeout(&at, START).is_ok() {
-                return Ok(());
-            }
-            let ended = child.try_wait().map_err(LabError::system("the server"))?.is_some();
-            if ended || Instant::now() > end {
-                return Err(LabError::Server { server: name.to_owned(), said: last_line(&log) });
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(&mut child, name, &log, || TcpStream::connect_timeout(&at, START).is_ok())
     })?
 }
 

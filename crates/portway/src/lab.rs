@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use portway_lab::{Cell, Cure, Event, Plan, Scenario, Verdict, missing, record};
+use portway_lab::{Cell, Cure, Event, Piece, Plan, Scenario, Verdict, missing, record};
 
 pub(crate) use args::LabArgs;
 use args::{LabCommand, RunArgs};
@@ -77,7 +77,7 @@ fn perform(
     cells: Vec<Cell>,
     mut show: impl FnMut(&Cell, &State) -> Result<()>,
 ) -> Result<bool> {
-    let (built, rest): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(Cell::is_built);
+    let (built, rest): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(|cell| cell.piece() != Piece::NotBuilt);
     for cell in &rest {
         show(cell, &State::NotBuilt)?;
     }

@@ -44,6 +44,10 @@ impl Screen {
     /// Shows the complete table, and why cells are missing in it.
     pub(crate) fn finish(&mut self, table: &Table) -> Result<()> {
         self.replace(&table.text(self.colour), 0)?;
+        let complaints = table.complaints();
+        if !complaints.is_empty() {
+            self.print(&format!("\n   refused: {}\n", complaints.join("\n            ")))?;
+        }
         for reason in table.reasons() {
             eprintln!("portway: not tried: {reason}");
         }

@@ -63,6 +63,20 @@ impl Table {
         out
     }
 
+    /// What clients that gave up said, each sentence once.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for (cell, state) in &self.0 {
+            if let State::Done(Outcome { verdict: Verdict::Refused, said, .. }) = state {
+                let complaint = format!("{} said: {said}", cell.client.name());
+                if !said.is_empty() && !complaints.contains(&complaint) {
+                    complaints.push(complaint);
+                }
+            }
+        }
+        complaints
+    }
+
     /// Why cells could not be tried, each reason once.
     pub(crate) fn reasons(&self) -> Vec<&str> {
         let mut reasons = Vec::new();
