@@ -91,6 +91,19 @@ impl Connection {
         Ok(size(&self.call(&Command::Size(path)).await?))
     }
 
+    /// As [`Self::size`], on a new connection if the server has closed this one meanwhile: servers do that to
+    /// idle ones.
+    async fn first_size(&mut self, path: &[u8]) -> Result<Option<u64>, Error> {
+        if self.is_usable() {
+            match self.size(path).await {
+                Err(error) if error.ends_session() => {}
+                known => return known,
+            }
+        }
+        self.reconnect().await?;
+        self.size(path).await
+    }
+
     /// The time of a file's last change (RFC 3659 §3); `None` if the server does not say.
     ///
     /// # Errors
@@ -117,7 +130,7 @@ impl Connection {
         let known = options.known;
         let mut expected = match known {
             Some((size, _)) if image => Some(size),
-            None if image && (options.verify != Verify::Replies || options.resume) => self.size(path).await?,
+            None if image && (options.verify != Verify::Replies || options.resume) => self.first_size(path).await?,
             _ => None,
         };
         let local = |error: VfsError| Error::local(printable(name.as_bytes()), error);
@@ -246,7 +259,7 @@ impl Connection {
         let place = draft.as_deref().unwrap_or(path);
         let mut start = 0;
         if options.resume && image {
-            start = self.size(place).await?.unwrap_or(0);
+            start = self.first_size(place).await?.unwrap_or(0);
             if start > total {
                 start = 0;
             }

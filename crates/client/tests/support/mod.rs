@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod fake;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
