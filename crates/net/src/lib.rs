@@ -13,6 +13,7 @@ pub use control::Control;
 pub use hello::{Hello, read_hello};
 pub use socket::{connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
-    ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake, DataTls,
-    Identity, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl, TlsError, TlsInfo, TlsMin, Trust,
+    Authority, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake,
+    DataTls, GATE_NAME, Identity, Issued, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl,
+    TlsError, TlsInfo, TlsMin, Trust,
 };

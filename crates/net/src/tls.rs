@@ -1,5 +1,6 @@
 //! TLS for both channels.
 
+mod authority;
 mod client;
 mod data;
 mod engine;
@@ -17,6 +18,7 @@ mod trust;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
+pub use authority::{Authority, GATE_NAME, Issued};
 pub use client::{ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, Trust};
 pub use data::DataTls;
 pub use error::{Party, TlsError};
@@ -80,6 +82,8 @@ pub struct TlsInfo {
     /// The subject of the client's certificate, as `CN=…, O=…`, if it showed one and we trust it; servers
     /// only.
     pub client_cert_subject: Option<String>,
+    /// The addresses in that certificate (RFC 5280 §4.2.1.6); servers only.
+    pub client_cert_addresses: Vec<std::net::IpAddr>,
 }
 
 /// A control connection under TLS; becomes a [`Control`](crate::Control) by `from`.

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use rustls::ClientConfig;
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS12;
 use tokio::net::TcpStream;
 
@@ -21,7 +22,7 @@ use super::provider::provider;
 use super::store::TicketStore;
 use super::stream::{TlsStream, Use};
 use super::trust;
-use super::{DataTls, TlsControl, TlsError, TlsMin};
+use super::{DataTls, Identity, TlsControl, TlsError, TlsMin};
 
 /// Which servers a client believes.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,8 @@ pub struct ClientTlsOptions {
     /// Go no further than TLS 1.2, whose sessions can be resumed at will: for servers whose TLS 1.3 tickets
     /// run out. Default false.
     pub tls12_only: bool,
+    /// The certificate shown to servers that ask for one. Default none.
+    pub identity: Option<Identity>,
 }
 
 /// A client's rules; shared by all its connections. Cheap to clone.
@@ -74,7 +77,14 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(provider()))
             .with_protocol_versions(versions)
             .map_err(|error| TlsError::Setup(error.to_string()))?;
-        let mut base = trust::verify_by(builder, &options.trust)?.with_no_client_auth();
+        let builder = trust::verify_by(builder, &options.trust)?;
+        let mut base = match &options.identity {
+            Some(identity) => {
+                let resolver = SingleCertAndKey::from(Arc::clone(&identity.0));
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+            None => builder.with_no_client_auth(),
+        };
         base.resumption = Resumption::disabled();
         Ok(Self { base: Arc::new(base), min: options.min })
     }

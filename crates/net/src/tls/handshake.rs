@@ -8,7 +8,7 @@ use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::engine::Engine;
 use super::error::{Fault, Party};
-use super::identity::subject;
+use super::identity::{addresses, subject};
 use super::stream::TlsStream;
 use super::tickets::ConnectionTickets;
 use super::{TlsError, TlsInfo, TlsMin};
@@ -70,9 +70,9 @@ fn finished_before() -> TlsError {
 
 fn info(engine: &Engine, sni: Option<String>) -> TlsInfo {
     let state = engine.state();
-    let subject = match (engine.is_server(), state.peer_certificates()) {
-        (true, Some([cert, ..])) => subject(cert),
-        _ => None,
+    let (subject, addresses) = match (engine.is_server(), state.peer_certificates()) {
+        (true, Some([cert, ..])) => (subject(cert), addresses(cert)),
+        _ => (None, Vec::new()),
     };
     TlsInfo {
         version: match state.protocol_version() {
@@ -84,5 +84,6 @@ fn info(engine: &Engine, sni: Option<String>) -> TlsInfo {
         sni,
         alpn: state.alpn_protocol().map(<[u8]>::to_vec),
         client_cert_subject: subject,
+        client_cert_addresses: addresses,
     }
 }

@@ -1,6 +1,7 @@
 //! A certificate chain and its key.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::TlsError;
@@ -92,6 +93,20 @@ pub(crate) fn fingerprint(cert: &[u8]) -> String {
 /// Who a certificate is for, as `CN=…, O=…`.
 pub(crate) fn subject(cert: &[u8]) -> Option<String> {
     X509Certificate::from_der(cert).ok().map(|(_, cert)| cert.subject().to_string())
+}
+
+/// The addresses in a certificate's alternative names.
+pub(crate) fn addresses(cert: &[u8]) -> Vec<IpAddr> {
+    let Ok((_, cert)) = X509Certificate::from_der(cert) else { return Vec::new() };
+    let Ok(Some(names)) = cert.subject_alternative_name() else { return Vec::new() };
+    let address = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(octets) => match octets.len() {
+            4 => octets.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
+            _ => octets.first_chunk::<16>().filter(|o| o.len() == octets.len()).map(|o| IpAddr::from(*o)),
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(address).collect()
 }
 
 /// Reads all certificates of a PEM file; one at least.
