@@ -84,7 +84,9 @@ impl Settings {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
             // Half of it is no wish for a self-signed one.
-            (Some(_), None) | (None, Some(_)) => bail!("cert and key belong together; one of them is missing"),
+            (Some(_), None) | (None, Some(_)) => {
+                bail!("cert and key belong together; one of them is missing")
+            }
         };
         let ports = match (args.passive_ports, file.passive_ports) {
             (Some(range), _) => Some(range),
