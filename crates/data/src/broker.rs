@@ -80,10 +80,10 @@ impl OfferError {
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {
-            Self::PoolFull(..) => "pool-full",
-            Self::AddressBusy => "address-busy",
+            Self::PoolFull(..) => "pool_full",
+            Self::AddressBusy => "address_busy",
             Self::Pinhole(_) => "pinhole",
-            Self::NoHost(_) => "no-host",
+            Self::NoHost(_) => "no_host",
             Self::Bind(_) => "bind",
         }
     }
@@ -103,7 +103,7 @@ impl DialError {
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {
-            Self::Refused(_) => "own-address",
+            Self::Refused(_) => "own_address",
             Self::Pinhole(_) => "pinhole",
         }
     }

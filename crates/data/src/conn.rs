@@ -54,6 +54,8 @@ pub enum ChannelMode {
 pub enum Proven {
     /// It resumed the TLS session of the control connection.
     Resumed,
+    /// It resumed the TLS session of another control connection of the same user at the same address.
+    Sibling,
     /// Only the address; the client has not resumed and policy does not ask for it.
     Address,
     /// Only the address; the client has resumed before and has no ticket left.

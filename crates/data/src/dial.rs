@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::conn::{ChannelMode, Facts, Proven, Stream};
 use crate::hole::OpenHole;
-use crate::proof::judge;
+use crate::proof::{Judgement, judge};
 use crate::{DataConn, Failure, Party, Proof};
 
 /// An accepted PORT or EPRT; its pinhole is open. Dropping it closes the pinhole.
@@ -50,8 +50,12 @@ impl Dial {
                     Ok(agreed) => agreed.map_err(Failure::HandshakeFailed)?,
                     Err(_late) => return Err(Failure::NoHandshake { port: self.to.port() }),
                 };
-                let proven = judge(self.proof, data.info().resumed, tls, &self.party.history)
-                    .ok_or(Failure::NotResumed)?;
+                let proven = match judge(self.proof, data.info(), tls, &self.party.history) {
+                    Judgement::Serve(proven) => proven,
+                    // We dialled: whoever answers there is who announced it.
+                    Judgement::Hold => Proven::Sibling,
+                    Judgement::Refuse => return Err(Failure::NotResumed),
+                };
                 (Stream::Tls(Box::new(data)), proven)
             }
         };

@@ -135,24 +135,24 @@ impl Failure {
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {
-            Self::NobodyCame { .. } => "nobody-came",
+            Self::NobodyCame { .. } => "nobody_came",
             Self::OnlyStrangersCame { .. } => "stranger",
             Self::Ambiguous { .. } => "ambiguous",
-            Self::NoHandshake { .. } => "no-handshake",
+            Self::NoHandshake { .. } => "no_handshake",
             Self::HandshakeFailed(_) => "handshake",
-            Self::NotResumed => "not-resumed",
+            Self::NotResumed => "not_resumed",
             Self::Unreachable { .. } => "unreachable",
             Self::Refused { .. } => "refused",
-            Self::TimedOut { .. } => "timed-out",
+            Self::TimedOut { .. } => "timed_out",
             Self::Reset => "reset",
-            Self::PeerClosedEarly => "closed-early",
+            Self::PeerClosedEarly => "closed_early",
             Self::Truncated => "truncated",
             Self::Stalled { .. } => "stalled",
-            Self::TooSlow { .. } => "too-slow",
+            Self::TooSlow { .. } => "too_slow",
             Self::Damaged => "damaged",
             Self::Broken(_) => "broken",
             Self::Shrunk { .. } => "shrunk",
-            Self::NoSocket(_) => "no-socket",
+            Self::NoSocket(_) => "no_socket",
             Self::Local(_) => "local",
         }
     }
@@ -244,7 +244,7 @@ mod tests {
             (Errno::DQUOT, Code::STORAGE_EXCEEDED, "local"),
             (Errno::IO, Code::LOCAL_ERROR, "local"),
             (Errno::CONNRESET, Code::TRANSFER_ABORTED, "reset"),
-            (Errno::PIPE, Code::TRANSFER_ABORTED, "closed-early"),
+            (Errno::PIPE, Code::TRANSFER_ABORTED, "closed_early"),
             (Errno::NETDOWN, Code::TRANSFER_ABORTED, "broken"),
         ] {
             assert_eq!((of(errno).code(), of(errno).cause()), (code, cause), "{errno:?}");

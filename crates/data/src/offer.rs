@@ -3,10 +3,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use portway_net::{Hello, TlsError};
+use portway_net::{DataTls, Hello, TlsError};
 use portway_proto::Announced;
 use tokio::time::{Instant, timeout_at};
 
@@ -14,9 +15,12 @@ use crate::conn::{ChannelMode, Facts, Proven, Stream};
 use crate::hole::OpenHole;
 use crate::listener::adopt;
 use crate::ports::PortLease;
-use crate::proof::{Came, Handshakes, Lobby, Spoke, judge};
+use crate::proof::{Came, Handshakes, Judgement, Lobby, Spoke, judge};
 use crate::shared::Seat;
 use crate::{DataConn, Failure, Party, Proof, sys};
+
+/// How long a connection with a sibling's ticket waits for one with the session's own.
+const OWNER_FIRST: Duration = Duration::from_millis(300);
 
 /// Connections looked at before other tasks get a turn.
 const AT_ONCE: usize = 64;
@@ -38,6 +42,7 @@ pub struct Offer {
     lobby: Lobby,
     handshakes: Handshakes,
     arrived: Option<(Stream, SocketAddr, Proven)>,
+    held: Option<Held>,
     tally: Tally,
 }
 
@@ -49,6 +54,13 @@ pub(crate) enum Way {
     Shared(Seat),
     /// The connection has come and the port is free again.
     Closed,
+}
+
+/// A connection of the same user that may be meant for another of his sessions.
+struct Held {
+    data: Box<DataTls>,
+    peer: SocketAddr,
+    until: Pin<Box<tokio::time::Sleep>>,
 }
 
 /// What came and was not the owner; decides what the failure is called.
@@ -79,6 +91,7 @@ impl Offer {
             lobby: Lobby::new(SILENT),
             handshakes: Handshakes::new(),
             arrived: None,
+            held: None,
             tally: Tally::default(),
         }
     }
@@ -147,6 +160,7 @@ impl Offer {
         }
         self.poll_lobby(cx);
         self.poll_handshakes(cx);
+        self.poll_held(cx);
         if self.arrived.is_some() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
@@ -209,17 +223,36 @@ impl Offer {
         {
             match result {
                 Err(error) => self.tally.broken = Some(error),
-                Ok(data) => match judge(self.proof, data.info().resumed, &tls, &self.party.history) {
-                    Some(proven) => {
+                Ok(data) => match judge(self.proof, data.info(), &tls, &self.party.history) {
+                    Judgement::Serve(proven) => {
                         self.arrived = Some((Stream::Tls(Box::new(data)), peer, proven));
                         self.close();
                     }
-                    None => {
+                    Judgement::Hold if self.held.is_none() => {
+                        let until = Box::pin(tokio::time::sleep(OWNER_FIRST));
+                        self.held = Some(Held { data: Box::new(data), peer, until });
+                    }
+                    Judgement::Hold | Judgement::Refuse => {
                         self.tally.not_resumed = true;
                         sys::reset_on_close(data.stream());
                     }
                 },
             }
+        }
+    }
+
+    /// Serves a connection with a sibling's ticket when the owner's own has not come meanwhile. From then on
+    /// the client is known to mix its tickets, and waits no more.
+    fn poll_held(&mut self, cx: &mut Context<'_>) {
+        let Some(mut held) = self.held.take() else { return };
+        if self.arrived.is_some() {
+            sys::reset_on_close(held.data.stream());
+        } else if held.until.as_mut().poll(cx).is_ready() {
+            self.party.history.mixed_tickets();
+            self.arrived = Some((Stream::Tls(held.data), held.peer, Proven::Sibling));
+            self.close();
+        } else {
+            self.held = Some(held);
         }
     }
 

@@ -41,7 +41,13 @@ impl Party {
 
 /// What one session has shown about itself. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub struct History(Arc<AtomicBool>);
+pub struct History(Arc<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    resumed: AtomicBool,
+    mixes: AtomicBool,
+}
 
 impl History {
     /// A new session's.
@@ -53,11 +59,20 @@ impl History {
     /// True once a data connection has resumed the control connection's TLS session.
     #[must_use]
     pub fn has_resumed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.resumed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn resumed(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.resumed.store(true, Ordering::Relaxed);
+    }
+
+    /// True once this client was seen to show one session's tickets for another of its sessions.
+    pub(crate) fn mixes_tickets(&self) -> bool {
+        self.0.mixes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mixed_tickets(&self) {
+        self.0.mixes.store(true, Ordering::Relaxed);
     }
 
     /// True if both are one session's.

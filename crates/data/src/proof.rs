@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use portway_net::{ControlTls, DataHandshake, DataTls, Hello, TlsError, read_hello};
+use portway_net::{ControlTls, DataHandshake, DataTls, Hello, TlsError, TlsInfo, read_hello};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -174,16 +174,30 @@ impl Handshakes {
     }
 }
 
-/// Judges a finished handshake; `None` if the connection must not be served.
-pub(crate) fn judge(proof: Proof, resumed: bool, tls: &ControlTls, history: &History) -> Option<Proven> {
-    if resumed {
+/// What to do with a connection whose handshake is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is the owner's.
+    Serve(Proven),
+    /// It is the user's, and may be meant for another session of his: the owner's own comes first.
+    Hold,
+    /// It must not be served.
+    Refuse,
+}
+
+/// Judges a finished handshake.
+pub(crate) fn judge(proof: Proof, info: &TlsInfo, tls: &ControlTls, history: &History) -> Judgement {
+    if info.resumed && !info.sibling {
         history.resumed();
-        return Some(Proven::Resumed);
+        return Judgement::Serve(Proven::Resumed);
     }
     match proof {
-        Proof::Off => Some(Proven::Address),
-        Proof::Required => None,
-        Proof::Auto if !history.has_resumed() => Some(Proven::Address),
-        Proof::Auto => tls.tickets_exhausted().then_some(Proven::TicketsExhausted),
+        Proof::Off => Judgement::Serve(Proven::Address),
+        Proof::Required => Judgement::Refuse,
+        Proof::Auto if info.sibling && history.mixes_tickets() => Judgement::Serve(Proven::Sibling),
+        Proof::Auto if info.sibling => Judgement::Hold,
+        Proof::Auto if !history.has_resumed() => Judgement::Serve(Proven::Address),
+        Proof::Auto if tls.tickets_exhausted() => Judgement::Serve(Proven::TicketsExhausted),
+        Proof::Auto => Judgement::Refuse,
     }
 }

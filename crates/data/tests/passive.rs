@@ -268,5 +268,5 @@ async fn the_futures_can_move_between_threads() {
     let mut offer = movable(broker.offer(&party)).await.unwrap();
     drop(movable(offer.arrive()));
     let failure = movable(offer.take(soon())).await.unwrap_err();
-    assert_eq!(failure.cause(), "nobody-came");
+    assert_eq!(failure.cause(), "nobody_came");
 }

@@ -109,7 +109,7 @@ async fn the_failure_names_the_handshake_that_was_missing() {
     let offer = broker.offer(&session.party).await.unwrap();
     let _silent = connect(HOME, offer.announce()).await.unwrap();
     let failure = offer.take(soon()).await.unwrap_err();
-    assert_eq!(failure.cause(), "no-handshake");
+    assert_eq!(failure.cause(), "no_handshake");
     assert!(failure.to_string().contains("PROT P"), "{failure}");
 }
 

@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod handshake;
 mod identity;
+mod kin;
 mod octets;
 mod provider;
 mod server;
@@ -75,6 +76,8 @@ pub struct TlsInfo {
     /// True if an earlier session was resumed. On a server's data connection this proves that it belongs to
     /// the control connection.
     pub resumed: bool,
+    /// True if the session resumed was another one of the same owner ([`ControlTls::belong_to`]); servers only.
+    pub sibling: bool,
     /// The host name the client asked for (RFC 6066 §3); servers only.
     pub sni: Option<String>,
     /// The protocol agreed on (RFC 7301), if the client offered any.

@@ -361,6 +361,9 @@ impl Session {
     fn forget_user(&mut self) {
         if self.user.take().is_some() {
             self.entry.set_user(None);
+            if let Some(tls) = &self.tls {
+                tls.belong_to(None);
+            }
             self.idle = self.shared.timeouts.idle;
             self.login_by = Instant::now() + self.shared.timeouts.login;
         }

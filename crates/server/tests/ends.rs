@@ -56,6 +56,6 @@ async fn a_port_that_is_not_to_be_had_is_logged() {
     });
     let mut ann = site.ann().await;
     assert_eq!(ann.say("EPSV").await, 425);
-    site.logged(&["data_failed", "EPSV", "pool-full"]).await;
+    site.logged(&["data_failed", "EPSV", "pool_full"]).await;
     assert_eq!(ann.say("NOOP").await, 200);
 }

@@ -52,9 +52,9 @@ impl Future for Handshake {
         };
         Poll::Ready(result.map_err(|fault: Fault| fault.explain(peer, this.needed)).map(|()| {
             let sni = stream.take_offer().and_then(|offer| offer.sni);
-            let info = info(stream.engine(), sni);
+            let mut info = info(stream.engine(), sni);
             if let (true, Some(tickets)) = (info.resumed, &this.tickets) {
-                tickets.resumed();
+                info.sibling = tickets.resumed();
             }
             if let (false, Some(tickets)) = (stream.holds(), &this.tickets) {
                 tickets.sent(false);
@@ -81,6 +81,7 @@ fn info(engine: &Engine, sni: Option<String>) -> TlsInfo {
         },
         cipher: state.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown"),
         resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
+        sibling: false,
         sni,
         alpn: state.alpn_protocol().map(<[u8]>::to_vec),
         client_cert_subject: subject,

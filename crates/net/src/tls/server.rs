@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 use super::engine::Engine;
 use super::handshake::Handshake;
 use super::identity::read_certificates;
+use super::kin::Kin;
 use super::provider::provider;
 use super::stream::{TlsStream, Use};
 use super::tickets::{ConnectionTickets, SessionTag, SessionTickets};
@@ -59,6 +60,7 @@ pub struct ServerTls {
     base: Arc<ArcSwap<ServerConfig>>,
     min: TlsMin,
     control_tickets: usize,
+    kin: Arc<Kin>,
 }
 
 impl ServerTls {
@@ -78,7 +80,7 @@ impl ServerTls {
         // Our order counts, with AES-128-GCM first: OpenSSL's clients put AES-256 first out of habit.
         base.ignore_client_order = true;
         let base = Arc::new(ArcSwap::from_pointee(base));
-        Ok(Self { base, min, control_tickets })
+        Ok(Self { base, min, control_tickets, kin: Arc::default() })
     }
 
     /// Swaps the certificate. Control connections that exist keep theirs, for their data connections too.
@@ -97,7 +99,7 @@ impl ServerTls {
     pub fn control(&self) -> ControlTls {
         ControlTls(Arc::new(Session {
             base: self.base.load_full(),
-            tickets: SessionTickets::new().map(Arc::new),
+            tickets: SessionTickets::new(Arc::clone(&self.kin)).map(Arc::new),
             min: self.min,
             control_tickets: self.control_tickets,
             one_use: AtomicBool::new(false),
@@ -138,6 +140,15 @@ impl ControlTls {
     /// The tag that stands in clear at the head of every ticket of this session.
     pub fn tag(&self) -> SessionTag {
         self.0.tickets.as_ref().map_or(SessionTag([0; 16]), |tickets| tickets.tag())
+    }
+
+    /// Says who is logged in: `owner` is the same for all sessions of one user at one address, and `None` for
+    /// nobody. A data connection may then resume a sibling's session too, and
+    /// [`TlsInfo::sibling`](super::TlsInfo::sibling) tells.
+    pub fn belong_to(&self, owner: Option<&[u8]>) {
+        if let Some(tickets) = &self.0.tickets {
+            tickets.belong_to(owner);
+        }
     }
 
     /// The server's handshake on the control connection; offers the ALPN protocols `ftp` and

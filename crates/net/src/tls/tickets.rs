@@ -8,6 +8,8 @@ use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 use zeroize::Zeroizing;
 
+use super::kin::Kin;
+
 /// Names one control connection's TLS session; random, and not secret: it stands in clear at the head of
 /// every ticket the session issues, so that a ClientHello on a shared port names the session it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +26,7 @@ pub(crate) struct SessionTickets {
     /// sessions are idle most of the time.
     key: Zeroizing<[u8; 32]>,
     ledger: Mutex<Ledger>,
+    kin: Arc<Kin>,
 }
 
 /// Which of the youngest tickets a client has, but has not used yet.
@@ -94,11 +97,16 @@ impl Serials {
 
 impl SessionTickets {
     /// `None` if the system gives no random numbers; sessions go without tickets then.
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn new(kin: Arc<Kin>) -> Option<Self> {
         let (mut tag, mut key) = (SessionTag([0; 16]), Zeroizing::new([0; 32]));
         rand::fill(&mut tag.0).ok()?;
         rand::fill(key.as_mut_slice()).ok()?;
-        Some(Self { tag, key, ledger: Mutex::default() })
+        Some(Self { tag, key, ledger: Mutex::default(), kin })
+    }
+
+    /// Says whose session this is: `owner` is the same for all sessions of one user at one address.
+    pub(crate) fn belong_to(self: &Arc<Self>, owner: Option<&[u8]>) {
+        self.kin.enter(self, owner);
     }
 
     pub(crate) fn tag(&self) -> SessionTag {
@@ -145,6 +153,12 @@ impl SessionTickets {
     }
 }
 
+impl Drop for SessionTickets {
+    fn drop(&mut self) {
+        self.kin.leave(self.tag);
+    }
+}
+
 impl fmt::Debug for SessionTickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionTickets").field("tag", &self.tag).finish_non_exhaustive()
@@ -158,8 +172,8 @@ impl fmt::Debug for SessionTickets {
 #[derive(Debug)]
 pub(crate) struct ConnectionTickets {
     session: Arc<SessionTickets>,
-    /// Serial of the ticket opened last.
-    opened: Mutex<Option<u32>>,
+    /// The ticket opened last: whose it is, and its serial.
+    opened: Mutex<Option<(Arc<SessionTickets>, u32)>>,
     /// Serials of the tickets made for this connection, and not sent yet.
     sealed: Mutex<Vec<u32>>,
 }
@@ -169,11 +183,14 @@ impl ConnectionTickets {
         Self { session, opened: Mutex::default(), sealed: Mutex::default() }
     }
 
-    /// To be called when a handshake has resumed.
-    pub(crate) fn resumed(&self) {
-        if let Some(serial) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.session.ledger().used(serial);
-        }
+    /// To be called when a handshake has resumed; true if by a ticket of another session of the same owner.
+    pub(crate) fn resumed(&self) -> bool {
+        let Some((session, serial)) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()
+        else {
+            return false;
+        };
+        session.ledger().used(serial);
+        !Arc::ptr_eq(&session, &self.session)
     }
 
     /// To be called when the tickets made for this connection leave; `late` if that is behind an upload.
@@ -201,8 +218,14 @@ impl ProducesTickets for ConnectionTickets {
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        let (serial, session) = self.session.open(cipher)?;
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(serial);
+        let tag = SessionTag(*cipher.first_chunk()?);
+        let issuer = if tag == self.session.tag {
+            Arc::clone(&self.session)
+        } else {
+            self.session.kin.sibling(self.session.tag, tag)?
+        };
+        let (serial, session) = issuer.open(cipher)?;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some((issuer, serial));
         Some(session)
     }
 }
@@ -217,8 +240,8 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_in_its_own_session_only_and_as_often_as_it_is_shown() {
-        let ours = Arc::new(SessionTickets::new().unwrap());
-        let theirs = Arc::new(SessionTickets::new().unwrap());
+        let ours = Arc::new(SessionTickets::new(Arc::default()).unwrap());
+        let theirs = Arc::new(SessionTickets::new(Arc::default()).unwrap());
         let ticket = connection(&ours).encrypt(b"secret").unwrap();
         assert_eq!(ticket[..16], ours.tag().0, "the tag leads");
         for _ in 0..3 {
@@ -231,6 +254,30 @@ mod tests {
         for cut in 0..ticket.len() {
             assert_eq!(connection(&ours).decrypt(&ticket[..cut]), None, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_sibling_opens_a_ticket_and_a_stranger_does_not() {
+        let kin = Arc::new(Kin::default());
+        let session = |owner: Option<&[u8]>| {
+            let session = Arc::new(SessionTickets::new(Arc::clone(&kin)).unwrap());
+            session.belong_to(owner);
+            session
+        };
+        let (first, second) = (session(Some(b"ann")), session(Some(b"ann")));
+        let (stranger, nobody) = (session(Some(b"bob")), session(None));
+        let ticket = give(&first, false);
+        let shown = connection(&second);
+        assert_eq!(shown.decrypt(&ticket).unwrap(), b"x");
+        assert!(shown.resumed(), "it is told apart from a ticket of its own");
+        for other in [stranger, nobody] {
+            assert_eq!(connection(&other).decrypt(&ticket), None);
+        }
+        second.belong_to(None);
+        assert_eq!(connection(&second).decrypt(&ticket), None, "who logged out has no kin");
+        drop(first);
+        second.belong_to(Some(b"ann"));
+        assert_eq!(connection(&second).decrypt(&ticket), None, "nor has a ticket that outlives its session");
     }
 
     /// Issues a ticket and sends it.
@@ -249,7 +296,7 @@ mod tests {
 
     #[test]
     fn tickets_are_exhausted_when_each_has_been_used_for_a_handshake() {
-        let session = Arc::new(SessionTickets::new().unwrap());
+        let session = Arc::new(SessionTickets::new(Arc::default()).unwrap());
         assert!(!session.exhausted(), "none was issued yet");
         let tickets: Vec<_> = (0..8).map(|_| give(&session, false)).collect();
         for ticket in &tickets {
@@ -267,7 +314,7 @@ mod tests {
 
     #[test]
     fn tickets_behind_an_upload_count_once_the_client_has_used_such_a_one() {
-        let session = Arc::new(SessionTickets::new().unwrap());
+        let session = Arc::new(SessionTickets::new(Arc::default()).unwrap());
         let first = give(&session, false);
         let behind = give(&session, true);
         take(&session, &first);
@@ -281,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_ticket_used_long_after_it_was_issued_does_not_hide_a_young_one() {
-        let session = Arc::new(SessionTickets::new().unwrap());
+        let session = Arc::new(SessionTickets::new(Arc::default()).unwrap());
         let tickets: Vec<_> = (0..=Serials::MOST).map(|_| give(&session, false)).collect();
         let (last, others) = tickets.split_last().unwrap();
         others.iter().for_each(|ticket| take(&session, ticket));

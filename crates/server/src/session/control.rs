@@ -1,16 +1,14 @@
 //! The control channel of one session: lines in, replies out, nothing held while idle.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use portway_net::{Control, ControlTls, TlsError};
 use portway_proto::{Command, LineError, LineReader, Reply};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncWriteExt;
-use tokio::task::coop::unconstrained;
+use tokio::net::TcpStream;
 
 /// Octets read at a time; more stays in the kernel, which slows a flooding client down.
 const READ: usize = 4096;
@@ -140,20 +138,15 @@ impl ControlChannel {
         }
     }
 
-    /// Reads what is here by now, without waiting for more.
-    pub(crate) async fn look(&mut self) -> io::Result<bool> {
-        // A turn for the reactor: it may not have told yet what the kernel knows.
-        tokio::task::yield_now().await;
-        while !self.is_silent() {
-            let looked = {
-                let mut read = pin!(unconstrained(self.read()));
-                poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await
-            };
-            match looked {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(ended) => return ended,
-                Poll::Pending => break,
+    /// Reads to the end if the client has closed its side by now, as far as lines may wait; else nothing. The
+    /// kernel is asked, since it knows before the reactor does.
+    pub(crate) async fn read_to_end(&mut self) -> io::Result<bool> {
+        let closed = self.stream.as_ref().is_some_and(|stream| has_hung_up(stream.stream()));
+        while closed && !self.is_silent() {
+            if !self.read().await? {
+                return Ok(false);
             }
+            self.put_off();
         }
         Ok(true)
     }
@@ -225,6 +218,13 @@ impl ControlChannel {
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
         }
     }
+}
+
+/// Whether the other side has closed its direction, or all of it.
+fn has_hung_up(stream: &TcpStream) -> bool {
+    let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&now)).is_ok_and(|hung_up| hung_up > 0)
 }
 
 /// One read into a buffer that exists only now.

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
-use portway_data::{Failure, Progress};
+use portway_data::{Failure, Progress, Proven};
 use portway_ops::{
     DataFailed, Direction, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
 };
@@ -148,7 +148,7 @@ impl Session {
     /// looks like the end of its file; only that the control connection ended, too, tells them apart.
     async fn complete(&mut self, mut done: Done, user: &User, path: &VPath, progress: &Progress) -> Ended {
         let Some(arrived) = done.arrived.take() else { return Ended::Done(done) };
-        let news = self.control.look().await;
+        let news = self.control.read_to_end().await;
         match self.heard(&news, progress) {
             Ok(true) => return Ended::Aborted,
             Ok(false) => {}
@@ -230,7 +230,9 @@ impl Session {
             mode: record.mode,
             port: record.announced.map_or(0, |addr| addr.port()),
             tls,
-            resumed: facts.filter(|_| tls).map(|(facts, _)| facts.proven == portway_data::Proven::Resumed),
+            resumed: facts
+                .filter(|_| tls)
+                .map(|(facts, _)| matches!(facts.proven, Proven::Resumed | Proven::Sibling)),
             ascii: transfer.representation == Representation::Ascii,
             compressed: transfer.mode == portway_proto::Mode::Deflate,
             restart_offset: transfer.restart,
