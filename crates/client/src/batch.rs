@@ -155,8 +155,14 @@ impl Connection {
         let simple = !options.atomic && !options.keep_time && !options.keep_mode && !options.resume;
         if simple && self.pipelines() {
             let finish = |offered: &Offered, moved: Moved, reply: RawReply| {
-                let whole = moved.count == offered.size && moved.end == DataEnd::Clean && reply.code / 100 == 2;
-                whole.then_some(Ok(Fetched { size: offered.size, resumed_at: 0, by_proof: false, digest: false }))
+                let whole =
+                    moved.count == offered.size && moved.end == DataEnd::Clean && reply.code / 100 == 2;
+                whole.then_some(Ok(Fetched {
+                    size: offered.size,
+                    resumed_at: 0,
+                    by_proof: false,
+                    digest: false,
+                }))
             };
             alone = self.pipeline(&mut left, finish, &mut done).await;
         }
@@ -236,7 +242,8 @@ impl Connection {
                     }
                     None => None,
                 };
-                let result = ended.filter(|_| !flight.doubtful).and_then(|moved| finish(&flight.job, moved, reply));
+                let result =
+                    ended.filter(|_| !flight.doubtful).and_then(|moved| finish(&flight.job, moved, reply));
                 match result {
                     Some(result) => done(&flight.job, result),
                     None => alone.push(flight.job),
@@ -275,7 +282,11 @@ impl Connection {
                         Err(_) => Moved { octets: Vec::new(), count: 0, end: DataEnd::Never },
                     }
                 }));
-                self.queue(&if way == Way::Port { Command::Port(announced) } else { Command::Eprt(announced) })
+                self.queue(&if way == Way::Port {
+                    Command::Port(announced)
+                } else {
+                    Command::Eprt(announced)
+                })
             }
         };
         let transfer = queued.and_then(|way| Ok((way, self.queue(&job.command())?)));
@@ -375,7 +386,12 @@ async fn send(mut conn: DataConn, octets: Vec<u8>, stall: Duration) -> Result<()
     conn.finish().await
 }
 
-fn write(folder: &LocalFs, wanted: &Wanted, octets: &[u8], options: GetOptions) -> Result<(), portway_vfs::VfsError> {
+fn write(
+    folder: &LocalFs,
+    wanted: &Wanted,
+    octets: &[u8],
+    options: GetOptions,
+) -> Result<(), portway_vfs::VfsError> {
     let upload = folder.create(&wanted.name, Write::Replace)?;
     upload.file().write_all(octets).map_err(portway_vfs::VfsError::from)?;
     upload.commit()?;

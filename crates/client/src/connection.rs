@@ -120,7 +120,10 @@ impl Connection {
     pub async fn demand(&mut self, command: &Command<'_>) -> Result<RawReply, Error> {
         let reply = self.call(command).await?;
         if reply.code >= 400 {
-            return Err(Error::new(Phase::Command, Cause::Refused { command: client::shown(command), reply }));
+            return Err(Error::new(
+                Phase::Command,
+                Cause::Refused { command: client::shown(command), reply },
+            ));
         }
         Ok(reply)
     }
@@ -180,7 +183,9 @@ impl Connection {
         let deadline = Instant::now() + Duration::from_millis(200);
         loop {
             match self.event(deadline).await {
-                Ok(Some(Event::Answer(Answer { reply, .. }) | Event::Unsolicited(reply))) if reply.code >= 400 => {
+                Ok(Some(Event::Answer(Answer { reply, .. }) | Event::Unsolicited(reply)))
+                    if reply.code >= 400 =>
+                {
                     return Some(reply);
                 }
                 Ok(Some(_)) => {}
@@ -242,7 +247,8 @@ impl Connection {
 
     fn seen(&self, event: Event) -> Event {
         self.trace.record(|| {
-            let (Event::Answer(Answer { reply, .. }) | Event::Surplus(reply) | Event::Unsolicited(reply)) = &event;
+            let (Event::Answer(Answer { reply, .. }) | Event::Surplus(reply) | Event::Unsolicited(reply)) =
+                &event;
             received(reply)
         });
         event
@@ -264,7 +270,8 @@ impl Connection {
 
     /// Says goodbye; waits for the answer a second at most.
     pub async fn quit(mut self) {
-        if self.is_usable() && self.queue(&Command::Quit).is_ok() && self.flush(Phase::Command).await.is_ok() {
+        if self.is_usable() && self.queue(&Command::Quit).is_ok() && self.flush(Phase::Command).await.is_ok()
+        {
             let deadline = Instant::now() + Duration::from_secs(1);
             // A server that just closes is as good.
             let _ = self.answer(Phase::Command, deadline).await;

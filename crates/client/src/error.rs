@@ -325,9 +325,11 @@ impl Error {
             Cause::Refused { reply, .. } => temper(reply),
             Cause::Login(LoginError::Busy { .. }) => Temper::FewerConnections,
             Cause::Closed(Some(reply)) => temper(reply),
-            Cause::Closed(None) | Cause::Control(_) | Cause::Silence(_) | Cause::OutOfStep { .. } | Cause::Cut { .. } => {
-                Temper::Later
-            }
+            Cause::Closed(None)
+            | Cause::Control(_)
+            | Cause::Silence(_)
+            | Cause::OutOfStep { .. }
+            | Cause::Cut { .. } => Temper::Later,
             Cause::NoConnection { .. } => Temper::Later,
             Cause::Data(failure) => match failure {
                 Failure::Local(_) | Failure::Shrunk { .. } => Temper::Never,
@@ -401,24 +403,34 @@ fn usual(phase: Phase, cause: &Cause) -> (Blame, Option<String>) {
         }
         Cause::Name(_) | Cause::Policy(_) | Cause::UnsafeName(_) => (Blame::User, None),
         Cause::Login(LoginError::NeedsTls { .. }) => (Blame::User, Some("use --tls required or --tls auto")),
-        Cause::Login(LoginError::Busy { .. }) => (Blame::Server, Some("try again later, or with fewer --jobs")),
+        Cause::Login(LoginError::Busy { .. }) => {
+            (Blame::Server, Some("try again later, or with fewer --jobs"))
+        }
         Cause::Login(_) => (Blame::User, Some("check user name and password")),
         Cause::Unknown { .. } => (Blame::User, Some("check the host name and the resolver")),
         Cause::NoConnection { source, .. } => match source.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                (Blame::Server, Some("nothing listens on that port, or a firewall rejects it; check the port"))
-            }
+            io::ErrorKind::ConnectionRefused => (
+                Blame::Server,
+                Some("nothing listens on that port, or a firewall rejects it; check the port"),
+            ),
             _ => (Blame::Network, Some("the host is down, or a firewall drops the control port")),
         },
         Cause::Silence(_) if phase == Phase::Greeting => {
             (Blame::Server, Some("the port is open but says nothing; it may want TLS at once: try ftps://"))
         }
-        Cause::Silence(_) => (Blame::Network, Some("a firewall or NAT may have dropped the idle control connection")),
-        Cause::Tls(_) => (Blame::Server, Some("give the authority with --ca FILE, or --insecure to trust anybody")),
-        Cause::NotFtp(error) if error.speaks().is_some() => (Blame::User, Some("another protocol answers on that port")),
-        Cause::Refused { reply, .. } if temper(reply) == Temper::SessionReuse => {
-            (Blame::Server, Some("the server wants the data channel to resume the control channel's TLS session"))
+        Cause::Silence(_) => {
+            (Blame::Network, Some("a firewall or NAT may have dropped the idle control connection"))
         }
+        Cause::Tls(_) => {
+            (Blame::Server, Some("give the authority with --ca FILE, or --insecure to trust anybody"))
+        }
+        Cause::NotFtp(error) if error.speaks().is_some() => {
+            (Blame::User, Some("another protocol answers on that port"))
+        }
+        Cause::Refused { reply, .. } if temper(reply) == Temper::SessionReuse => (
+            Blame::Server,
+            Some("the server wants the data channel to resume the control channel's TLS session"),
+        ),
         Cause::Local { .. } | Cause::Data(Failure::Local(_) | Failure::NoSocket(_)) => (Blame::Here, None),
         Cause::Data(_) | Cause::Control(_) => (Blame::Network, None),
         _ => (Blame::Server, None),
@@ -465,13 +477,33 @@ mod tests {
     fn the_pattern_of_attempts_names_the_side_to_blame() {
         use Outcome::{CommandRefused, Reset, Silent, Unreachable};
         for (name, attempts, blame, says) in [
-            ("server firewall drops", vec![("EPSV", Silent), ("PASV", Silent)], Blame::TheirNetwork, "open the passive range"),
-            ("both blocked", vec![("EPSV", Silent), ("PORT", Silent)], Blame::TheirNetwork, "active mode failed as well"),
+            (
+                "server firewall drops",
+                vec![("EPSV", Silent), ("PASV", Silent)],
+                Blame::TheirNetwork,
+                "open the passive range",
+            ),
+            (
+                "both blocked",
+                vec![("EPSV", Silent), ("PORT", Silent)],
+                Blame::TheirNetwork,
+                "active mode failed as well",
+            ),
             ("rejected", vec![("EPSV", Reset), ("EPSV", Reset)], Blame::TheirNetwork, "does not forward"),
             ("ICMP", vec![("EPSV", Unreachable)], Blame::Network, "rejects"),
             ("active alone", vec![("PORT", Silent)], Blame::OurNetwork, "use passive mode"),
-            ("passive refused, active blocked", vec![("EPSV", CommandRefused), ("PORT", Silent)], Blame::OurNetwork, "this side"),
-            ("all refused", vec![("EPSV", CommandRefused), ("PORT", CommandRefused)], Blame::Server, "refuses every"),
+            (
+                "passive refused, active blocked",
+                vec![("EPSV", CommandRefused), ("PORT", Silent)],
+                Blame::OurNetwork,
+                "this side",
+            ),
+            (
+                "all refused",
+                vec![("EPSV", CommandRefused), ("PORT", CommandRefused)],
+                Blame::Server,
+                "refuses every",
+            ),
         ] {
             let attempts = attempts.into_iter().map(|(by, outcome)| attempt(by, outcome)).collect();
             let error = Error::new(Phase::DataConnect, Cause::NoData(Verdict { attempts }));

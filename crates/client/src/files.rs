@@ -130,7 +130,9 @@ impl Connection {
         let known = options.known;
         let mut expected = match known {
             Some((size, _)) if image => Some(size),
-            None if image && (options.verify != Verify::Replies || options.resume) => self.first_size(path).await?,
+            None if image && (options.verify != Verify::Replies || options.resume) => {
+                self.first_size(path).await?
+            }
             _ => None,
         };
         let local = |error: VfsError| Error::local(printable(name.as_bytes()), error);
@@ -164,7 +166,8 @@ impl Connection {
                 Next::Again(error) => error,
             };
             let overlong = expected.is_some_and(|size| start > size);
-            let refused_offset = start > 0 && matches!(&error, Some(Error { cause: Cause::Refused { command, .. }, .. }) if command.starts_with("REST"));
+            let refused_offset = start > 0
+                && matches!(&error, Some(Error { cause: Cause::Refused { command, .. }, .. }) if command.starts_with("REST"));
             if !image || overlong || refused_offset {
                 // The server ignored or refused the offset, or the file changed: from the beginning.
                 upload.discard();
@@ -175,7 +178,9 @@ impl Connection {
             attempt = if moved > 64 * 1024 { 1 } else { attempt + 1 };
             if attempt >= self.settings().attempts.max(1) {
                 upload.keep();
-                return Err(error.unwrap_or_else(|| Error::new(Phase::Transfer, Cause::Cut { expected, reached: start })));
+                return Err(error.unwrap_or_else(|| {
+                    Error::new(Phase::Transfer, Cause::Cut { expected, reached: start })
+                }));
             }
             self.rest(attempt).await?;
         };
@@ -270,8 +275,11 @@ impl Connection {
         let mut by_proof = complete;
         while !complete {
             // APPE continues on every server; REST and STOR truncates or pads on some.
-            let job = if start > 0 { Job::Appe { path: place } } else { Job::Stor { path: place, offset: 0 } };
-            let done = self.transfer(job, Body::FromFile(file, start, Some(total - start)), representation, progress).await;
+            let job =
+                if start > 0 { Job::Appe { path: place } } else { Job::Stor { path: place, offset: 0 } };
+            let done = self
+                .transfer(job, Body::FromFile(file, start, Some(total - start)), representation, progress)
+                .await;
             let (next, at) = self.judge_put(place, done, start, total, image, options.verify).await;
             let moved = at.is_some_and(|at| at > start);
             let error = match next {
@@ -287,7 +295,8 @@ impl Connection {
             // More than we sent is somebody else's file: from the beginning.
             start = at.filter(|&at| at <= total && image).unwrap_or(0);
             if attempt >= self.settings().attempts.max(1) {
-                let cut = || Error::new(Phase::Transfer, Cause::Cut { expected: Some(total), reached: start });
+                let cut =
+                    || Error::new(Phase::Transfer, Cause::Cut { expected: Some(total), reached: start });
                 return Err(error.unwrap_or_else(cut));
             }
             self.rest(attempt).await?;
@@ -324,7 +333,9 @@ impl Connection {
         let reply = done.reply.as_ref().map(|reply| reply.code);
         let evidence = Evidence { expected: Some(total), reached, end: done.end, reply, upload: true };
         match evidence.judge() {
-            Judgement::Complete if verify == Verify::Replies || !image => (Next::Finished { by_proof: false }, None),
+            Judgement::Complete if verify == Verify::Replies || !image => {
+                (Next::Finished { by_proof: false }, None)
+            }
             Judgement::Complete => match self.size_anew(path).await {
                 // A server without SIZE has to be believed.
                 None => (Next::Finished { by_proof: false }, None),
@@ -339,7 +350,12 @@ impl Connection {
         }
     }
 
-    async fn keep_facts(&mut self, path: &[u8], facts: &std::fs::Metadata, options: PutOptions) -> Result<(), Error> {
+    async fn keep_facts(
+        &mut self,
+        path: &[u8],
+        facts: &std::fs::Metadata,
+        options: PutOptions,
+    ) -> Result<(), Error> {
         use std::os::unix::fs::MetadataExt;
         if options.keep_time
             && self.features().has("MFMT")
@@ -441,7 +457,10 @@ impl Done {
             return Error::new(Phase::Transfer, failure);
         }
         if let Some(reply) = self.reply.filter(|reply| reply.code >= 400) {
-            return Error::new(Phase::FinalReply, Cause::Refused { command: "the transfer".to_owned(), reply });
+            return Error::new(
+                Phase::FinalReply,
+                Cause::Refused { command: "the transfer".to_owned(), reply },
+            );
         }
         match self.control {
             Some(error) if self.end != DataEnd::Clean => error,

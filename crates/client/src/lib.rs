@@ -17,8 +17,8 @@ mod trace;
 
 pub use batch::{Offered, Wanted};
 pub use connection::{Body, Connection, Done, Job, Way};
-pub use error::{Attempt, Blame, Cause, Error, Outcome, Phase, Verdict, shown};
 pub use digest::digest_file;
+pub use error::{Attempt, Blame, Cause, Error, Outcome, Phase, Verdict, shown};
 pub use files::{Fetched, GetOptions, PutOptions, Stored, Verify};
 pub use glob::Globs;
 pub use memory::{Fact, Memory};

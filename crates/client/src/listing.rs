@@ -57,7 +57,9 @@ impl Connection {
         let done = self.transfer(job, Body::To(&mut keep), Representation::Image, &progress).await;
         let done = match done {
             Ok(done) => done,
-            Err(Error { cause: Cause::Refused { reply, .. }, .. }) if found_nothing(&reply) => return Ok(Vec::new()),
+            Err(Error { cause: Cause::Refused { reply, .. }, .. }) if found_nothing(&reply) => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error),
         };
         if done.reply.as_ref().is_some_and(found_nothing) {
@@ -73,7 +75,9 @@ impl Connection {
                 return Err(match (done.failure, done.control) {
                     (Some(failure), _) => Error::new(Phase::Transfer, failure),
                     (None, Some(error)) => error,
-                    (None, None) => Error::new(Phase::Transfer, Cause::Cut { expected: None, reached: done.octets }),
+                    (None, None) => {
+                        Error::new(Phase::Transfer, Cause::Cut { expected: None, reached: done.octets })
+                    }
                 });
             }
         }
@@ -91,7 +95,9 @@ pub(crate) fn read_rows(text: &[u8], format: RowFormat) -> Vec<ListRow> {
     let read = text.split(|&b| b == b'\n').filter_map(|line| parser.parse_line(line, now).ok().flatten());
     let mut rows: Vec<ListRow> = read.collect();
     rows.extend(parser.finish());
-    rows.retain(|row| !matches!(row.kind, RowKind::Cdir | RowKind::Pdir) && row.name != b"." && row.name != b"..");
+    rows.retain(|row| {
+        !matches!(row.kind, RowKind::Cdir | RowKind::Pdir) && row.name != b"." && row.name != b".."
+    });
     rows
 }
 

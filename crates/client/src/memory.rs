@@ -51,7 +51,8 @@ impl Memory {
     /// Kept in `file`, which need not exist. What cannot be read is forgotten.
     #[must_use]
     pub fn in_file(file: PathBuf) -> Self {
-        let facts = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let facts =
+            fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { file: Some(file), facts: Mutex::new(facts) }
     }
 

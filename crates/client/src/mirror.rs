@@ -11,9 +11,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::batch::SMALL;
-use crate::listing::is_refusal;
-use crate::{Cause, Connection, Error, Fetched, GetOptions, Offered, Phase, PutOptions, Settings, Target, Wanted};
 use crate::glob::Globs;
+use crate::listing::is_refusal;
+use crate::{
+    Cause, Connection, Error, Fetched, GetOptions, Offered, Phase, PutOptions, Settings, Target, Wanted,
+};
 
 /// Files of one directory that one session takes at once.
 const BATCH: usize = 64;
@@ -296,10 +298,13 @@ impl Site {
     }
 
     fn arrived(&self, path: &[u8], result: Result<Fetched, Error>) {
-        self.tell(path, match result {
-            Ok(fetched) => Fate::Transferred(fetched.size),
-            Err(error) => Fate::Failed(error),
-        });
+        self.tell(
+            path,
+            match result {
+                Ok(fetched) => Fate::Transferred(fetched.size),
+                Err(error) => Fate::Failed(error),
+            },
+        );
     }
 
     fn tell(&self, path: &[u8], fate: Fate) {
@@ -357,7 +362,12 @@ impl Site {
         }
     }
 
-    async fn directory_down(&self, connection: &mut Connection, below: &[u8], depth: usize) -> Result<(), Error> {
+    async fn directory_down(
+        &self,
+        connection: &mut Connection,
+        below: &[u8],
+        depth: usize,
+    ) -> Result<(), Error> {
         let rows = self.list(connection, below).await?;
         let here = self.local_entries(below)?;
         let mut batch = Vec::new();
@@ -401,7 +411,8 @@ impl Site {
                         self.tell(&path, Fate::Transferred(size.unwrap_or(0)));
                         continue;
                     }
-                    let time = row.modified.filter(|m| m.precision == Precision::Second && !m.local).map(|m| m.at);
+                    let time =
+                        row.modified.filter(|m| m.precision == Precision::Second && !m.local).map(|m| m.at);
                     let size = match size {
                         Some(size) => size,
                         None => connection.size(&remote).await?.unwrap_or(u64::MAX),
@@ -435,10 +446,13 @@ impl Site {
                     (false, Kind::Dir) => self.local.remove_tree(&place),
                     (false, _) => self.local.remove_file(&place),
                 };
-                self.tell(&path, match removed {
-                    Ok(()) => Fate::Deleted,
-                    Err(error) => Fate::Failed(Error::local(printable(&path), error)),
-                });
+                self.tell(
+                    &path,
+                    match removed {
+                        Ok(()) => Fate::Deleted,
+                        Err(error) => Fate::Failed(Error::local(printable(&path), error)),
+                    },
+                );
             }
         }
         Ok(())
@@ -473,7 +487,12 @@ impl Site {
         self.options.size_only || same_time(theirs, here.modified)
     }
 
-    async fn directory_up(&self, connection: &mut Connection, below: &[u8], depth: usize) -> Result<(), Error> {
+    async fn directory_up(
+        &self,
+        connection: &mut Connection,
+        below: &[u8],
+        depth: usize,
+    ) -> Result<(), Error> {
         let here = self.local_entries(below)?;
         let remote = self.remote_path(below);
         let rows = match self.list(connection, below).await {
@@ -510,7 +529,9 @@ impl Site {
                         self.tell(&path, Fate::Transferred(entry.size));
                         continue;
                     }
-                    let opened = Self::local_path(&path).ok_or(VfsError::BadName).and_then(|place| self.local.open(&place));
+                    let opened = Self::local_path(&path)
+                        .ok_or(VfsError::BadName)
+                        .and_then(|place| self.local.open(&place));
                     match opened {
                         Ok((file, entry)) => {
                             let offered = Offered { path: self.remote_path(&path), file, size: entry.size };
@@ -542,7 +563,9 @@ impl Site {
                 }
                 let removed = match self.options.dry_run {
                     true => Ok(()),
-                    false => connection.remove(&self.remote_path(&path), row.kind == RowKind::Dir, true).await,
+                    false => {
+                        connection.remove(&self.remote_path(&path), row.kind == RowKind::Dir, true).await
+                    }
                 };
                 self.tell(&path, removed.map_or_else(Fate::Failed, |()| Fate::Deleted));
             }
@@ -550,7 +573,12 @@ impl Site {
         Ok(())
     }
 
-    async fn make_remote(&self, connection: &mut Connection, remote: &[u8], below: &[u8]) -> Result<(), Error> {
+    async fn make_remote(
+        &self,
+        connection: &mut Connection,
+        remote: &[u8],
+        below: &[u8],
+    ) -> Result<(), Error> {
         if self.options.dry_run {
             self.tell(below, Fate::Made);
             return Ok(());
@@ -621,7 +649,8 @@ impl Connection {
         }
         if let Some(slash) = path.iter().rposition(|&b| b == b'/').filter(|&slash| slash > 0) {
             let above = path.get(..slash).unwrap_or_default();
-            if Box::pin(self.make_dir(above)).await? && self.call(&Command::Mkd(path)).await?.code / 100 == 2 {
+            if Box::pin(self.make_dir(above)).await? && self.call(&Command::Mkd(path)).await?.code / 100 == 2
+            {
                 return Ok(true);
             }
         }

@@ -43,7 +43,8 @@ impl Connection {
         for i in 0..count {
             let (from, to) = (size / count * i, if i + 1 == count { size } else { size / count * (i + 1) });
             let file = upload.file().try_clone().map_err(|error| Error::local(printable(path), error))?;
-            let (target, settings, path) = (self.target().clone(), Arc::clone(self.settings()), path.to_vec());
+            let (target, settings, path) =
+                (self.target().clone(), Arc::clone(self.settings()), path.to_vec());
             parts.spawn(async move {
                 let mut connection = Connection::open(&target, settings).await?;
                 let result = part(&mut connection, &path, &file, from, to).await;
@@ -69,7 +70,13 @@ impl Connection {
 }
 
 /// Fetches octets `from..to`, by closing the data connection when the part is full.
-async fn part(connection: &mut Connection, path: &[u8], file: &std::fs::File, from: u64, to: u64) -> Result<(), Error> {
+async fn part(
+    connection: &mut Connection,
+    path: &[u8],
+    file: &std::fs::File,
+    from: u64,
+    to: u64,
+) -> Result<(), Error> {
     let at = AtomicU64::new(from);
     let mut attempt = 0;
     loop {
@@ -80,10 +87,15 @@ async fn part(connection: &mut Connection, path: &[u8], file: &std::fs::File, fr
             let piece = octets.get(..room.min(octets.len())).unwrap_or_default();
             file.write_all_at(piece, here)?;
             at.store(here.saturating_add(piece.len() as u64), Ordering::Relaxed);
-            if here.saturating_add(piece.len() as u64) >= to { Err(std::io::Error::other("the part is full")) } else { Ok(()) }
+            if here.saturating_add(piece.len() as u64) >= to {
+                Err(std::io::Error::other("the part is full"))
+            } else {
+                Ok(())
+            }
         };
         let job = Job::Retr { path, offset: before };
-        let done = connection.transfer(job, Body::To(&mut sink), Representation::Image, &Progress::new()).await;
+        let done =
+            connection.transfer(job, Body::To(&mut sink), Representation::Image, &Progress::new()).await;
         let reached = at.load(Ordering::Relaxed);
         if reached >= to {
             return Ok(());
@@ -93,7 +105,10 @@ async fn part(connection: &mut Connection, path: &[u8], file: &std::fs::File, fr
             Ok(done) => done.into_error(Some(to)),
             Err(error) => error,
         };
-        if attempt >= connection.settings().attempts || error.temper() == portway_proto::client::Temper::Never && !matches!(error.cause, Cause::Cut { .. }) {
+        if attempt >= connection.settings().attempts
+            || error.temper() == portway_proto::client::Temper::Never
+                && !matches!(error.cause, Cause::Cut { .. })
+        {
             return Err(error);
         }
         tokio::time::sleep(crate::files::pause(attempt)).await;

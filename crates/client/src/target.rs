@@ -67,7 +67,9 @@ impl Target {
             None => (None, authority),
         };
         let (host, port) = host_and_port(place)?;
-        let (user, password) = match account.map(|account| account.split_once(':').map_or((account, None), |(u, p)| (u, Some(p)))) {
+        let (user, password) = match account
+            .map(|account| account.split_once(':').map_or((account, None), |(u, p)| (u, Some(p))))
+        {
             Some((user, password)) => (Some(decode(user)?), password.map(decode).transpose()?),
             None => (None, None),
         };

@@ -1,13 +1,15 @@
 //! Servers with bad habits and networks with firewalls: what arrives is whole, what fails says why, in time.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portway_client::{
-    Audience, Blame, Cause, Connection, Direction, Fate, GetOptions, Memory, MirrorOptions, ModeChoice, PutOptions,
-    Settings, Target, TlsChoice, Way, mirror,
+    Audience, Blame, Cause, Connection, Direction, Fate, GetOptions, Memory, MirrorOptions, ModeChoice,
+    PutOptions, Settings, Target, TlsChoice, Way, mirror,
 };
 use portway_data::Progress;
 use portway_vfs::{LinkPolicy, LocalFs};
@@ -26,8 +28,21 @@ fn target(fake: &Fake) -> Target {
 async fn a_file_arrives_whole_whatever_the_server_says_about_it() {
     use Habit::*;
     for habit in [
-        None, No150, Early226, Two226, Says250, LosesControl, Half226, DropsHalfWay, False426, NoEpsv, NoPassive,
-        PassiveReset, PrivateAddress, Odd227, NoRest,
+        None,
+        No150,
+        Early226,
+        Two226,
+        Says250,
+        LosesControl,
+        Half226,
+        DropsHalfWay,
+        False426,
+        NoEpsv,
+        NoPassive,
+        PassiveReset,
+        PrivateAddress,
+        Odd227,
+        NoRest,
     ] {
         let content = bytes(11, 100_000);
         let fake = Fake::start(habit, &[("f", content.clone())]);
@@ -86,7 +101,8 @@ async fn where_every_mode_is_blocked_it_is_known_within_five_seconds_whose_firew
     let began = Instant::now();
     let mut connection = Connection::open(&target(&fake), Arc::new(settings())).await.unwrap();
     let (_folder, local) = here();
-    let error = connection.get(b"f", &local, &name("f"), GetOptions::default(), &Progress::new()).await.unwrap_err();
+    let error =
+        connection.get(b"f", &local, &name("f"), GetOptions::default(), &Progress::new()).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let Cause::NoData(verdict) = &error.cause else { panic!("{error}") };
     let ways: Vec<&str> = verdict.attempts.iter().map(|attempt| attempt.by).collect();
@@ -97,12 +113,17 @@ async fn where_every_mode_is_blocked_it_is_known_within_five_seconds_whose_firew
 
 #[tokio::test]
 async fn a_forced_mode_is_kept_and_its_failure_is_known_soon() {
-    for (habit, mode) in [(Habit::PassiveReset, ModeChoice::Passive), (Habit::AllSilent, ModeChoice::Active)] {
+    for (habit, mode) in [(Habit::PassiveReset, ModeChoice::Passive), (Habit::AllSilent, ModeChoice::Active)]
+    {
         let fake = Fake::start(habit, &[("f", bytes(1, 1000))]);
-        let mut connection = Connection::open(&target(&fake), Arc::new(Settings { mode, ..settings() })).await.unwrap();
+        let mut connection =
+            Connection::open(&target(&fake), Arc::new(Settings { mode, ..settings() })).await.unwrap();
         let (_folder, local) = here();
         let began = Instant::now();
-        let error = connection.get(b"f", &local, &name("f"), GetOptions::default(), &Progress::new()).await.unwrap_err();
+        let error = connection
+            .get(b"f", &local, &name("f"), GetOptions::default(), &Progress::new())
+            .await
+            .unwrap_err();
         assert!(matches!(error.cause, Cause::NoData(_)), "{habit:?}: {error}");
         assert!(began.elapsed() < Duration::from_secs(4), "{habit:?}: {:?}", began.elapsed());
     }
@@ -135,7 +156,8 @@ async fn names_from_a_hostile_server_never_leave_the_target_folder() {
     std::fs::create_dir(&inner).unwrap();
     let local = LocalFs::open(&inner, LinkPolicy::Forbid).unwrap();
     let options = MirrorOptions { jobs: 1, ..MirrorOptions::new(Direction::Down) };
-    let report = mirror(&target(&fake), Arc::new(settings()), local, options, Arc::new(Nobody)).await.unwrap();
+    let report =
+        mirror(&target(&fake), Arc::new(settings()), local, options, Arc::new(Nobody)).await.unwrap();
     assert_eq!((report.transferred, report.failed), (1, 3), "{:?}", report.errors);
     assert_eq!(std::fs::read(inner.join("good")).unwrap(), b"abc");
     assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1);
@@ -159,7 +181,11 @@ async fn a_server_that_loses_commands_sent_ahead_still_gives_every_file() {
         time: None,
     });
     let mut good = 0;
-    connection.get_many(&local, wanted.collect(), GetOptions::default(), |_, result| good += usize::from(result.is_ok())).await;
+    connection
+        .get_many(&local, wanted.collect(), GetOptions::default(), |_, result| {
+            good += usize::from(result.is_ok())
+        })
+        .await;
     assert_eq!(good, 30);
     for n in &names {
         assert_eq!(std::fs::read(folder.path().join(n)).unwrap(), n.as_bytes());

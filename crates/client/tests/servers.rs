@@ -1,5 +1,7 @@
 //! Every command against every server: both modes, plain and under TLS, checksums compared.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::time::Duration;
@@ -19,7 +21,9 @@ async fn round_trip(kind: Kind, tls: Tls, mode: ModeChoice) {
     settings.tls = if tls == Tls::On { TlsChoice::Required } else { TlsChoice::Auto };
     let content = bytes(7, 300_000);
     server.write("down.bin", &content);
-    let mut connection = Connection::open(&server.target(""), shared(settings)).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+    let mut connection = Connection::open(&server.target(""), shared(settings))
+        .await
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
     assert_eq!(connection.is_encrypted(), tls == Tls::On, "{what}");
 
     let (folder, local) = here();
@@ -34,11 +38,17 @@ async fn round_trip(kind: Kind, tls: Tls, mode: ModeChoice) {
     assert_eq!(put.unwrap_or_else(|e| panic!("{what}: {e}")).size, 300_000, "{what}");
     assert!(server.read("up.bin") == content, "{what}");
     let options = PutOptions { atomic: true, ..PutOptions::default() };
-    connection.put(&file, b"up.bin", options, &Progress::new()).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+    connection
+        .put(&file, b"up.bin", options, &Progress::new())
+        .await
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
 
     connection.demand(&Command::Mkd(b"a dir")).await.unwrap();
     let rows = connection.list(None).await.unwrap_or_else(|e| panic!("{what}: {e}"));
-    let mut seen: Vec<_> = rows.iter().map(|row| (row.name.clone(), row.kind, row.size.filter(|_| row.kind == RowKind::File))).collect();
+    let mut seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.name.clone(), row.kind, row.size.filter(|_| row.kind == RowKind::File)))
+        .collect();
     seen.sort_by(|a, b| a.0.cmp(&b.0));
     let file = |n: &str| (n.as_bytes().to_vec(), RowKind::File, Some(300_000));
     assert_eq!(seen, [(b"a dir".to_vec(), RowKind::Dir, None), file("down.bin"), file("up.bin")], "{what}");

@@ -7,6 +7,7 @@ mod list;
 mod mirror;
 mod netrc;
 mod prompt;
+mod shell;
 mod tell;
 
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ pub(crate) enum ClientCommand {
     /// Make a tree here like one at a server, or the other way round
     #[command(after_help = EXIT_CODES)]
     Mirror(Box<mirror::MirrorArgs>),
+    /// Work with a server by hand: ls, cd, get, put and the like, with completion and history
+    #[command(after_help = EXIT_CODES)]
+    Shell(Box<shell::ShellArgs>),
     /// Run a listing or a download and draw both channels: who announced what, who connected to whom
     #[command(after_help = EXIT_CODES)]
     Explain(Box<explain::ExplainArgs>),
@@ -92,11 +96,12 @@ pub(crate) struct MvArgs {
 
 /// Runs a command of the client.
 pub(crate) fn run(command: ClientCommand) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("no runtime")?;
+    // One thread moves more small files than two that wake each other; the shell blocks one while it edits.
+    let mut runtime = match command {
+        ClientCommand::Shell(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.worker_threads(2).enable_all().build().context("no runtime")?;
     let code = runtime.block_on(async {
         tokio::select! {
             code = dispatch(command) => code,
@@ -121,6 +126,7 @@ async fn dispatch(command: ClientCommand) -> Result<ExitCode> {
         ClientCommand::Mkdir(args) => mkdir(*args).await,
         ClientCommand::Mv(args) => mv(*args).await,
         ClientCommand::Mirror(args) => mirror::run(*args).await,
+        ClientCommand::Shell(args) => shell::run(*args).await,
         ClientCommand::Explain(args) => explain::run(*args).await,
     }
 }
@@ -141,7 +147,9 @@ impl<'a> Sessions<'a> {
     pub(crate) async fn of(&mut self, target: &Target) -> Result<Result<&mut Connection, Error>> {
         let same = |c: &Connection| {
             let t = c.target();
-            c.is_usable() && (&t.host, t.port, &t.user, t.implicit_tls) == (&target.host, target.port, &target.user, target.implicit_tls)
+            c.is_usable()
+                && (&t.host, t.port, &t.user, t.implicit_tls)
+                    == (&target.host, target.port, &target.user, target.implicit_tls)
         };
         let at = match self.open.iter().position(same) {
             Some(at) => at,

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_net::{ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, connect_from, prepare_control};
+use portway_net::{
+    ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, connect_from, prepare_control,
+};
 use portway_proto::client::{ClientSession, CommandId, Features, Login, LoginError, LoginStep};
 use portway_proto::{Command, Mechanism, Protection, RawReply, Representation, printable};
 use tokio::net::TcpStream;
@@ -34,8 +36,7 @@ impl Connection {
         let (stream, round_trip) = reach(target, &settings, &trace).await?;
         let of_socket = |error| Error::new(Phase::Connect, Cause::Control(error));
         prepare_control(&stream).map_err(of_socket)?;
-        let (peer, local) =
-            (stream.peer_addr().map_err(of_socket)?, stream.local_addr().map_err(of_socket)?);
+        let (peer, local) = (stream.peer_addr().map_err(of_socket)?, stream.local_addr().map_err(of_socket)?);
         let mut connection = Self {
             target: target.clone(),
             trace,
@@ -110,7 +111,8 @@ impl Connection {
         if self.settings.tls == TlsChoice::Required {
             let command = "AUTH TLS".to_owned();
             let mut error = Error::new(Phase::Tls, Cause::Refused { command, reply });
-            error.remedy = Some("this server has no TLS; --tls off sends password and files in the clear".to_owned());
+            error.remedy =
+                Some("this server has no TLS; --tls off sends password and files in the clear".to_owned());
             return Err(error);
         }
         self.trace.note("the server has no TLS: password and files go in the clear");
@@ -119,9 +121,12 @@ impl Connection {
 
     async fn start_tls(mut self) -> Result<Self, Error> {
         let host = self.target.host.clone();
-        let tls = client_tls(&self.settings, &host, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
+        let tls =
+            client_tls(&self.settings, &host, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
         if self.session.tls_started() {
-            let cause = Cause::Policy("the server sent text in the clear behind its AUTH reply: somebody may be in between");
+            let cause = Cause::Policy(
+                "the server sent text in the clear behind its AUTH reply: somebody may be in between",
+            );
             return Err(Error::new(Phase::Tls, cause));
         }
         let limit = self.settings.timeouts.tls;
@@ -131,7 +136,8 @@ impl Connection {
             Ok(Ok(control)) => control,
         };
         if let Some(info) = self.control.tls() {
-            let (version, cipher, resumed) = (info.version.to_string(), info.cipher.to_string(), info.resumed);
+            let (version, cipher, resumed) =
+                (info.version.to_string(), info.cipher.to_string(), info.resumed);
             self.trace.record(|| Seen::Tls { channel: "control", version, cipher, resumed });
         }
         self.tls = Some(tls);
@@ -193,7 +199,11 @@ impl Connection {
     }
 }
 
-fn client_tls(settings: &Settings, host: &str, tls12_only: bool) -> Result<ClientControlTls, portway_net::TlsError> {
+fn client_tls(
+    settings: &Settings,
+    host: &str,
+    tls12_only: bool,
+) -> Result<ClientControlTls, portway_net::TlsError> {
     let trust = match &settings.trust {
         TlsTrust::System => Trust::System,
         TlsTrust::File(file) => Trust::Only(file.clone()),
@@ -206,9 +216,8 @@ fn client_tls(settings: &Settings, host: &str, tls12_only: bool) -> Result<Clien
 
 /// TCP to the first address that answers, and how long its handshake took.
 async fn reach(target: &Target, settings: &Settings, trace: &Trace) -> Result<(TcpStream, Duration), Error> {
-    let unknown = |source: io::Error| {
-        Error::new(Phase::Resolve, Cause::Unknown { host: target.host.clone(), source })
-    };
+    let unknown =
+        |source: io::Error| Error::new(Phase::Resolve, Cause::Unknown { host: target.host.clone(), source });
     let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
     let addresses: Vec<SocketAddr> = match timeout(settings.timeouts.resolve, lookup).await {
         Err(_) => return Err(Error::new(Phase::Resolve, Cause::Silence(settings.timeouts.resolve))),

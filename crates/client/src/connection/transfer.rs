@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use portway_data::{DataConn, Failure, Options, Progress, receive_file, receive_stream, send_file, send_stream};
+use portway_data::{
+    DataConn, Failure, Options, Progress, receive_file, receive_stream, send_file, send_stream,
+};
 use portway_net::ClientControlTls;
 use portway_proto::client::{DataEnd, Event, Temper, size_hint, temper};
 use portway_proto::{Command, ListArg, Protection, RawReply, Representation};
@@ -93,7 +95,11 @@ pub struct Done {
 /// Why a run came to nothing.
 enum NoRun {
     /// This way to data does not work; `stuck` is true if the server still waits for it.
-    Way { attempt: Attempt, took: Duration, stuck: bool },
+    Way {
+        attempt: Attempt,
+        took: Duration,
+        stuck: bool,
+    },
     Error(Error),
 }
 
@@ -144,7 +150,8 @@ impl Connection {
             match self.run(opened, job, &mut body, representation, progress).await {
                 Ok(done) if done.octets == 0 && self.wants_reuse(done.reply.as_ref()) => {}
                 Ok(done) => return Ok(done),
-                Err(NoRun::Error(Error { cause: Cause::Refused { reply, .. }, .. })) if self.wants_reuse(Some(&reply)) => {}
+                Err(NoRun::Error(Error { cause: Cause::Refused { reply, .. }, .. }))
+                    if self.wants_reuse(Some(&reply)) => {}
                 Err(NoRun::Error(error)) => return Err(error),
                 Err(NoRun::Way { attempt, took, stuck }) => {
                     self.broken |= stuck;
@@ -309,17 +316,21 @@ impl Connection {
             }
             if !begun && side.octets == 0 {
                 let reply = reply.clone();
-                return Err(Error::new(Phase::Command, Cause::Refused { command: shown_command(job), reply }).into());
+                return Err(Error::new(
+                    Phase::Command,
+                    Cause::Refused { command: shown_command(job), reply },
+                )
+                .into());
             }
             if side.end == DataEnd::Never && side.octets > 0 {
                 side.end = DataEnd::Broken;
             }
         }
-        if !begun && side.octets == 0 && last.is_none() && side.end != DataEnd::Clean {
-            if let Some(error) = control {
-                return Err(error.into());
-            }
-        }
+        let nothing = !begun && side.octets == 0 && last.is_none() && side.end != DataEnd::Clean;
+        let control = match control {
+            Some(error) if nothing => return Err(error.into()),
+            control => control,
+        };
         let (octets, down) = (side.octets, !job.upload());
         let end = side.failure.as_ref().map_or("clean".to_owned(), ToString::to_string);
         self.trace.record(|| Seen::DataDone { octets, down, end });
@@ -391,7 +402,10 @@ impl Context {
             Channel::Listening(listening) => {
                 // The control side keeps the time.
                 let far = Duration::from_secs(24 * 3600);
-                listening.accept(self.peer, far).await.map_err(|error| Failure::Broken(io::Error::other(error)))?
+                listening
+                    .accept(self.peer, far)
+                    .await
+                    .map_err(|error| Failure::Broken(io::Error::other(error)))?
             }
         };
         gate.linked.store(true, Ordering::Relaxed);
@@ -400,14 +414,20 @@ impl Context {
             portway_data::ChannelMode::Passive => "passive",
             portway_data::ChannelMode::Active => "active",
         };
-        self.trace.record(|| Seen::DataOpen { mode, local: facts.local, peer: facts.peer, took_us: micros(facts.waited) });
+        self.trace.record(|| Seen::DataOpen {
+            mode,
+            local: facts.local,
+            peer: facts.peer,
+            took_us: micros(facts.waited),
+        });
         let Some(tls) = &self.tls else { return Ok(link.plain()) };
         let conn = match timeout(self.timeouts.tls, link.secure(tls)).await {
             Err(_) => return Err(Failure::Stalled { quiet: self.timeouts.tls }),
             Ok(conn) => conn?,
         };
         if let Some(info) = conn.tls() {
-            let (version, cipher, resumed) = (info.version.to_string(), info.cipher.to_string(), info.resumed);
+            let (version, cipher, resumed) =
+                (info.version.to_string(), info.cipher.to_string(), info.resumed);
             self.trace.record(|| Seen::Tls { channel: "data", version, cipher, resumed });
         }
         Ok(conn)

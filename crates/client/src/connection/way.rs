@@ -116,7 +116,8 @@ impl Connection {
                 return Err(Error::new(Phase::DataConnect, Cause::NoData(verdict)));
             };
             let began = Instant::now();
-            let attempt = if way.is_passive() { self.try_passive(way).await? } else { self.try_active(way).await? };
+            let attempt =
+                if way.is_passive() { self.try_passive(way).await? } else { self.try_active(way).await? };
             match attempt {
                 Ok(channel) => {
                     if let Channel::Link(_) = channel {
@@ -150,7 +151,8 @@ impl Connection {
             fact.works = Some(way);
             fact.fails.remove(&way);
             for attempt in &tried.attempts {
-                let failed = [Way::Epsv, Way::Pasv, Way::Port, Way::Eprt].into_iter().find(|w| w.name() == attempt.by);
+                let failed =
+                    [Way::Epsv, Way::Pasv, Way::Port, Way::Eprt].into_iter().find(|w| w.name() == attempt.by);
                 fact.fails.extend(failed.map(|way| (way, attempt.detail.clone())));
             }
         });
@@ -210,7 +212,10 @@ impl Connection {
                 // The port of a transfer before, whose listener is gone: a second one tells.
                 Err(LinkError::Refused) if !second => {
                     second = true;
-                    self.trace.note(format_args!("port {} refused; asking for another one before judging", to.port()));
+                    self.trace.note(format_args!(
+                        "port {} refused; asking for another one before judging",
+                        to.port()
+                    ));
                 }
                 Err(error) => {
                     let attempt = Attempt {

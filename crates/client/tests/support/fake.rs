@@ -65,7 +65,8 @@ impl Fake {
     pub fn start(habit: Habit, files: &[(&str, Vec<u8>)]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let at = listener.local_addr().unwrap();
-        let files: Files = Arc::new(Mutex::new(files.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect()));
+        let files: Files =
+            Arc::new(Mutex::new(files.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let first = Arc::new(Mutex::new(true));
         let fake = Self { at, seen: Arc::clone(&seen), files: Arc::clone(&files) };
@@ -74,7 +75,9 @@ impl Fake {
                 let (files, seen, first) = (Arc::clone(&files), Arc::clone(&seen), Arc::clone(&first));
                 std::thread::spawn(move || {
                     // The client hanging up is no failure of the test.
-                    let _ = Session { habit, files, seen, first, way: Data::None, offset: 0, _fill: Vec::new() }.run(stream);
+                    let _ =
+                        Session { habit, files, seen, first, way: Data::None, offset: 0, _fill: Vec::new() }
+                            .run(stream);
                 });
             }
         });
@@ -148,7 +151,14 @@ impl Session {
                 self.offset = arg.parse().unwrap_or(0);
                 "350 ok".to_owned()
             }
-            "EPSV" if matches!(self.habit, Habit::NoEpsv | Habit::NoPassive | Habit::PrivateAddress | Habit::Odd227) => "500 what".to_owned(),
+            "EPSV"
+                if matches!(
+                    self.habit,
+                    Habit::NoEpsv | Habit::NoPassive | Habit::PrivateAddress | Habit::Odd227
+                ) =>
+            {
+                "500 what".to_owned()
+            }
             "PASV" if self.habit == Habit::NoPassive => "550 no".to_owned(),
             "EPSV" => format!("229 (|||{}|)", self.listen()),
             "PASV" => {
@@ -162,7 +172,8 @@ impl Session {
             }
             "PORT" => {
                 let numbers: Vec<u16> = arg.split(',').filter_map(|n| n.parse().ok()).collect();
-                self.way = Data::Active(SocketAddr::from((Ipv4Addr::LOCALHOST, numbers[4] * 256 + numbers[5])));
+                self.way =
+                    Data::Active(SocketAddr::from((Ipv4Addr::LOCALHOST, numbers[4] * 256 + numbers[5])));
                 "200 ok".to_owned()
             }
             "RETR" | "LIST" | "STOR" | "APPE" => return self.transfer(control, verb, arg),

@@ -5,6 +5,7 @@
 //! modules are found as Python finds them.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 pub mod fake;
 
@@ -113,7 +114,8 @@ impl Server {
 
     /// The default, with an account that may read and write.
     pub fn settings(&self) -> Settings {
-        let credentials = Credentials { user: b"alice".to_vec(), password: b"wonder".to_vec(), account: None };
+        let credentials =
+            Credentials { user: b"alice".to_vec(), password: b"wonder".to_vec(), account: None };
         let trace = match std::env::var_os("FTP_TEST_TRACE") {
             Some(_) => portway_client::Trace::new(Arc::new(Print)),
             None => portway_client::Trace::default(),
@@ -175,7 +177,8 @@ fn certificate(pem: &Path) {
         .output()
         .expect("openssl is missing; install it: apt-get install openssl");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let both = [fs::read(pem.with_extension("key")).unwrap(), fs::read(pem.with_extension("crt")).unwrap()].concat();
+    let both =
+        [fs::read(pem.with_extension("key")).unwrap(), fs::read(pem.with_extension("crt")).unwrap()].concat();
     fs::write(pem, both).unwrap();
 }
 
@@ -278,13 +281,22 @@ fn pure_ftpd(folder: &Path, at: SocketAddr, tls: Tls, pem: &Path) -> Command {
     let (users, base) = (pem.with_extension("passwd"), pem.with_extension("pdb"));
     let mut made = program("pure-pw", "pure-ftpd-common");
     made.args(["useradd", "alice", "-u", "65534", "-g", "65534", "-m", "-d"]).arg(folder);
-    made.arg("-f").arg(&users).arg("-F").arg(&base).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    made.arg("-f")
+        .arg(&users)
+        .arg("-F")
+        .arg(&base)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut made = made.spawn().unwrap();
     made.stdin.take().unwrap().write_all(b"wonder\nwonder\n").unwrap();
     let made = made.wait_with_output().unwrap();
     assert!(made.status.success() && base.exists(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut command = program("pure-ftpd", "pure-ftpd");
-    command.arg("-S").arg(format!("127.0.0.1,{}", at.port())).args(["-H", "-A", "-4", "-U", "111:000", "-c", "60", "-C", "60"]);
+    command
+        .arg("-S")
+        .arg(format!("127.0.0.1,{}", at.port()))
+        .args(["-H", "-A", "-4", "-U", "111:000", "-c", "60", "-C", "60"]);
     command.args(["-u", "1", "-p", "21000:29999", "-l"]).arg(format!("puredb:{}", base.display()));
     if tls == Tls::On {
         command.args(["-Y", "1", "-2"]).arg(pem);

@@ -121,7 +121,8 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
         let target = Target::parse(url).with_context(|| url.clone())?;
         ensure!(!target.directory, "{url} names a directory; use portway mirror");
         let (folder, name) = place(&args.output, &target, args.urls.len())?;
-        let local = LocalFs::open(&folder, LinkPolicy::InRoot).with_context(|| folder.display().to_string())?;
+        let local =
+            LocalFs::open(&folder, LinkPolicy::InRoot).with_context(|| folder.display().to_string())?;
         let options = GetOptions {
             resume: args.resume,
             verify: args.verify.into(),
@@ -134,11 +135,13 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
             Err(error) => Err(error),
             Ok(connection) => {
                 let total = connection.size(&target.path).await.ok().flatten();
-                let options = GetOptions { known: total.filter(|_| !args.times).map(|size| (size, None)), ..options };
+                let options =
+                    GetOptions { known: total.filter(|_| !args.times).map(|size| (size, None)), ..options };
                 let segments = usize::from(args.segments);
                 match total {
                     Some(size) if segments > 1 && !args.resume => {
-                        let work = connection.get_segments(&target.path, &local, &name, size, segments, &progress);
+                        let work =
+                            connection.get_segments(&target.path, &local, &name, size, segments, &progress);
                         teller.watch(&target.path, total, &progress, work).await
                     }
                     _ => {
@@ -155,7 +158,12 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
                 if progress.octets() > 0 {
                     teller.line(format_args!(
                         "portway: what arrived waits in {}; portway get --continue goes on with it",
-                        folder.join(format!(".portway-part.{}", String::from_utf8_lossy(name.file_name().unwrap_or_default()))).display()
+                        folder
+                            .join(format!(
+                                ".portway-part.{}",
+                                String::from_utf8_lossy(name.file_name().unwrap_or_default())
+                            ))
+                            .display()
                     ));
                 }
             }
@@ -175,7 +183,8 @@ fn place(output: &Path, target: &Target, count: usize) -> Result<(PathBuf, VPath
         (output.to_path_buf(), name.to_vec())
     } else {
         let name = output.file_name().context("--output names no file")?;
-        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         (folder.to_path_buf(), name.as_encoded_bytes().to_vec())
     };
     let path = VPath::root().join(&name).context("the name cannot be used here")?;
@@ -195,7 +204,8 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
             false => target.path.clone(),
             true => {
                 let own = path.file_name().context("a file name")?.as_encoded_bytes();
-                let slash: &[u8] = if target.path.is_empty() || target.path.ends_with(b"/") { b"" } else { b"/" };
+                let slash: &[u8] =
+                    if target.path.is_empty() || target.path.ends_with(b"/") { b"" } else { b"/" };
                 [&target.path, slash, own].concat()
             }
         };
@@ -254,7 +264,7 @@ pub(crate) async fn cat(args: CatArgs) -> Result<ExitCode> {
 }
 
 /// What was written cannot be taken back, so a broken transfer is not begun again.
-async fn cat_one(connection: &mut Connection, target: &Target) -> Result<(), Error> {
+pub(super) async fn cat_one(connection: &mut Connection, target: &Target) -> Result<(), Error> {
     let image = target.representation == portway_proto::Representation::Image;
     let expected = if image { connection.size(&target.path).await? } else { None };
     let mut out = io::stdout();

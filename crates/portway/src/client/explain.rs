@@ -81,13 +81,23 @@ fn draw(records: &[Record], result: &Result<(), Error>) -> Vec<String> {
                 lines.push(ends("YOU (client)", "SERVER"));
                 lines.push(ends(&local.ip().to_string(), &peer.ip().to_string()));
                 lines.push(String::new());
-                lines.push(arrow("control", &format!(":{}", local.port()), &format!(":{}", peer.port()), true, '='));
-                lines.push(format!("          you connected; a packet there and back takes {:.1} ms", *round_trip_us as f64 / 1000.0));
+                lines.push(arrow(
+                    "control",
+                    &format!(":{}", local.port()),
+                    &format!(":{}", peer.port()),
+                    true,
+                    '=',
+                ));
+                lines.push(format!(
+                    "          you connected; a packet there and back takes {:.1} ms",
+                    *round_trip_us as f64 / 1000.0
+                ));
             }
             Seen::Sent { line } => lines.push(format!("  > {line}")),
             Seen::Received { code, lines: said } => {
                 let first = said.first().map(|line| line.trim()).unwrap_or_default();
-                let more = if said.len() > 1 { format!(" [+{} lines]", said.len() - 1) } else { String::new() };
+                let more =
+                    if said.len() > 1 { format!(" [+{} lines]", said.len() - 1) } else { String::new() };
                 lines.push(right(&format!("{code} {first}{more} <")));
             }
             Seen::Tls { channel, version, cipher: _, resumed } => {
@@ -116,7 +126,13 @@ fn draw(records: &[Record], result: &Result<(), Error>) -> Vec<String> {
             Seen::DataOpen { mode, local, peer, took_us } => {
                 data += 1;
                 let passive = *mode == "passive";
-                lines.push(arrow(&format!("data #{data}"), &format!(":{}", local.port()), &format!(":{}", peer.port()), passive, '-'));
+                lines.push(arrow(
+                    &format!("data #{data}"),
+                    &format!(":{}", local.port()),
+                    &format!(":{}", peer.port()),
+                    passive,
+                    '-',
+                ));
                 let who = if passive { "you connected to the server" } else { "the server connected to you" };
                 lines.push(format!("          {mode}: {who}, in {:.1} ms", *took_us as f64 / 1000.0));
             }
@@ -196,9 +212,17 @@ mod tests {
         let seen = [
             Seen::Connected { local: you, peer: server, round_trip_us: 21_000 },
             Seen::Sent { line: "EPSV".to_owned() },
-            Seen::Received { code: 229, lines: vec!["Entering Extended Passive Mode (|||43102|)".to_owned()] },
+            Seen::Received {
+                code: 229,
+                lines: vec!["Entering Extended Passive Mode (|||43102|)".to_owned()],
+            },
             Seen::Announced { by: "EPSV", addr: port, instead: None },
-            Seen::DataFailed { by: "EPSV", to: Some(port), why: "no answer within 1.1 s".to_owned(), took_us: 1_100_000 },
+            Seen::DataFailed {
+                by: "EPSV",
+                to: Some(port),
+                why: "no answer within 1.1 s".to_owned(),
+                took_us: 1_100_000,
+            },
             Seen::Announced { by: "PORT", addr: you, instead: None },
             Seen::DataOpen { mode: "active", local: you, peer: server, took_us: 30_000 },
             Seen::DataDone { octets: 1024, down: true, end: "clean".to_owned() },

@@ -47,7 +47,12 @@ pub(crate) async fn ls(args: LsArgs) -> Result<ExitCode> {
     Ok(teller.exit())
 }
 
-async fn list(connection: &mut Connection, target: &Target, args: &LsArgs, teller: &Teller) -> Result<(), Error> {
+async fn list(
+    connection: &mut Connection,
+    target: &Target,
+    args: &LsArgs,
+    teller: &Teller,
+) -> Result<(), Error> {
     let mut left = vec![Vec::new()];
     let mut visited = 0_u32;
     while let Some(below) = left.pop() {
@@ -93,7 +98,7 @@ fn kind(row: &ListRow) -> &'static str {
     }
 }
 
-fn long(row: &ListRow, path: &[u8]) -> String {
+pub(super) fn long(row: &ListRow, path: &[u8]) -> String {
     let letter = match kind(row) {
         "file" => '-',
         "directory" => 'd',

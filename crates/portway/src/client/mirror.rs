@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use portway_client::{Audience, Direction, Fate, GetOptions, Globs, MirrorOptions, PutOptions, Target, mirror};
+use portway_client::{
+    Audience, Direction, Fate, GetOptions, Globs, MirrorOptions, PutOptions, Target, mirror,
+};
 use portway_vfs::{LinkPolicy, LocalFs};
 use serde_json::json;
 

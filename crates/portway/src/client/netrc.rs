@@ -31,7 +31,8 @@ fn find(text: &str, host: &str, user: Option<&[u8]>) -> Option<Entry> {
                 if fits(&entry) {
                     break;
                 }
-                let ours = word == "default" || value().is_some_and(|name| name.eq_ignore_ascii_case(host.as_bytes()));
+                let ours = word == "default"
+                    || value().is_some_and(|name| name.eq_ignore_ascii_case(host.as_bytes()));
                 entry = ours.then(Entry::default);
             }
             ("login", Some(entry)) => entry.user = value().unwrap_or_default(),
@@ -99,8 +100,9 @@ mod tests {
                     macdef init\n machine a.example login evil password x\n\n\
                     machine b.example login w account acct password q\ndefault login anonymous password me@\n";
         let found = |host, user: Option<&str>| {
-            find(text, host, user.map(str::as_bytes))
-                .map(|e| (String::from_utf8(e.user).unwrap(), String::from_utf8(e.password.unwrap()).unwrap()))
+            find(text, host, user.map(str::as_bytes)).map(|e| {
+                (String::from_utf8(e.user).unwrap(), String::from_utf8(e.password.unwrap()).unwrap())
+            })
         };
         let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
         assert_eq!(found("a.example", None), pair("u", "p#1"));

@@ -112,7 +112,13 @@ impl Teller {
     }
 
     /// Shows a bar for `progress` while `work` runs, on a terminal.
-    pub(crate) async fn watch<F: Future>(&self, name: &[u8], total: Option<u64>, progress: &Progress, work: F) -> F::Output {
+    pub(crate) async fn watch<F: Future>(
+        &self,
+        name: &[u8],
+        total: Option<u64>,
+        progress: &Progress,
+        work: F,
+    ) -> F::Output {
         if self.quiet || self.json || self.trace || !io::stderr().is_terminal() {
             return work.await;
         }
@@ -166,14 +172,20 @@ fn line_of(record: &Record) -> Option<String> {
         }
         Seen::Sent { line } => format!("control  > {line}"),
         Seen::Received { code, lines } => {
-            let more = if lines.len() > 1 { format!(" (and {} lines)", lines.len() - 1) } else { String::new() };
-            format!("control  < {code} {}{more}", lines.first().map(String::as_str).unwrap_or_default().trim())
+            let more =
+                if lines.len() > 1 { format!(" (and {} lines)", lines.len() - 1) } else { String::new() };
+            format!(
+                "control  < {code} {}{more}",
+                lines.first().map(String::as_str).unwrap_or_default().trim()
+            )
         }
         Seen::Tls { channel, version, cipher, resumed } => {
             let how = if *resumed { "resumed" } else { "new session" };
             format!("{channel:8} TLS {version}, {cipher}, {how}")
         }
-        Seen::Announced { by, addr, instead: Some(used) } => format!("data     {by} announces {addr}; using {used}"),
+        Seen::Announced { by, addr, instead: Some(used) } => {
+            format!("data     {by} announces {addr}; using {used}")
+        }
         Seen::Announced { by, addr, instead: None } => format!("data     {by} announces {addr}"),
         Seen::DataOpen { mode: "active", local, peer, .. } => format!("data     {local} <== {peer}  active"),
         Seen::DataOpen { mode, local, peer, .. } => format!("data     {local} ==> {peer}  {mode}"),
