@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{ALL, Act, Client, Site, Skill, line, octets, quoted};
-use crate::Security;
+use crate::{Program, Security};
 
 /// lftp in batch mode.
 #[derive(Debug)]
@@ -25,30 +25,7 @@ impl Client for Lftp {
     }
 
     fn act(&self, site: &Site<'_>, act: &Act<'_>) -> Result<Vec<u8>> {
-        let server = site.server()?;
-        let (user, password) = site.subject.account();
-        let plain = site.cell.security == Security::Plain;
-        let mut script = Vec::new();
-        for (name, value) in [
-            ("cmd:fail-exit", "yes".to_owned()),
-            ("net:max-retries", "2".to_owned()),
-            ("net:timeout", "20s".to_owned()),
-            ("net:reconnect-interval-base", "1".to_owned()),
-            ("xfer:clobber", "yes".to_owned()),
-            ("ftp:passive-mode", site.passive().to_string()),
-            ("ftp:ssl-allow", (!plain).to_string()),
-            ("ftp:ssl-force", (!plain).to_string()),
-            ("ftp:ssl-protect-data", (!plain).to_string()),
-            ("ssl:verify-certificate", "yes".to_owned()),
-            ("ssl:ca-file", site.subject.certificate.authority().display().to_string()),
-            ("ftp:rest-stor", (!matches!(act, Act::Append { .. })).to_string()),
-        ] {
-            script.extend(line(&[b"set", name.as_bytes(), &quoted(value.as_bytes())]));
-        }
-        let credentials = quoted(format!("{user},{password}").as_bytes());
-        let scheme = super::scheme(site.cell);
-        script.extend(line(&[b"open -u", &credentials, format!("{scheme}://{server}").as_bytes()]));
-        script.extend(match act {
+        let command = match act {
             Act::List { folder } => line(&[b"cls -1 -a --quiet", &quoted(format!("{folder}/").as_bytes())]),
             Act::Get { remote, local } => line(&[b"get --", &quoted(remote), b"-o", &quoted(octets(local))]),
             Act::ResumeGet { remote, local } => {
@@ -65,9 +42,44 @@ impl Client for Lftp {
             Act::Mirror { remote, local } => {
                 line(&[b"mirror --parallel=4", &quoted(remote.as_bytes()), &quoted(octets(local))])
             }
-        });
+        };
+        Ok(Self::at(site, &command, matches!(act, Act::Append { .. }))?.succeed()?.stdout)
+    }
+}
+
+impl Lftp {
+    /// lftp with the settings that a site needs and `command` to run. With `append` it continues
+    /// uploads with APPE in place of REST and STOR.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn at(site: &Site<'_>, command: &[u8], append: bool) -> Result<Program> {
+        let server = site.server()?;
+        let (user, password) = site.subject.account();
+        let plain = site.cell.security == Security::Plain;
+        let mut script = Vec::new();
+        for (name, value) in [
+            ("cmd:fail-exit", "yes".to_owned()),
+            ("net:max-retries", "2".to_owned()),
+            ("net:timeout", "20s".to_owned()),
+            ("net:reconnect-interval-base", "1".to_owned()),
+            ("xfer:clobber", "yes".to_owned()),
+            ("ftp:passive-mode", site.passive().to_string()),
+            ("ftp:ssl-allow", (!plain).to_string()),
+            ("ftp:ssl-force", (!plain).to_string()),
+            ("ftp:ssl-protect-data", (!plain).to_string()),
+            ("ssl:verify-certificate", "yes".to_owned()),
+            ("ssl:ca-file", site.subject.certificate.authority().display().to_string()),
+            ("ftp:rest-stor", (!append).to_string()),
+        ] {
+            script.extend(line(&[b"set", name.as_bytes(), &quoted(value.as_bytes())]));
+        }
+        let credentials = quoted(format!("{user},{password}").as_bytes());
+        let scheme = super::scheme(site.cell);
+        script.extend(line(&[b"open -u", &credentials, format!("{scheme}://{server}").as_bytes()]));
+        script.extend(command);
         let file = site.home.join("script.lftp");
         std::fs::write(&file, script)?;
-        Ok(site.program("lftp", "lftp")?.arg("--norc").arg("-f").arg(file).succeed()?.stdout)
+        Ok(site.program("lftp", "lftp")?.arg("--norc").arg("-f").arg(file))
     }
 }
