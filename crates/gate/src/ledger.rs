@@ -83,7 +83,7 @@ pub struct SessionRow {
 pub struct HoleRow {
     /// Its number, unique while the gate runs.
     pub hole: u64,
-    /// The session, or 0 for a hole that a server's agent announced without one.
+    /// The session that it is for.
     pub session: u64,
     /// Who announced it: `relay` or the name in an agent's certificate.
     pub by: String,
@@ -138,7 +138,9 @@ pub enum NotOpened {
 /// Who asks for a hole, and what for.
 #[derive(Clone, Debug)]
 pub struct Asking {
-    /// The session, or 0.
+    /// Who holds it, and whose end closes it: a session, or [`Ledger::holder`].
+    pub holder: u64,
+    /// The session that it is for.
     pub session: u64,
     /// As [`HoleRow::by`].
     pub by: String,
@@ -183,7 +185,7 @@ impl Ledger {
             return Err(NotOpened::TooFast);
         }
         let want = Want { key: Key::new(from, to), within };
-        let hole = inner.holes.open(&want, asking.session, now)?;
+        let hole = inner.holes.open(&want, asking.holder, now)?;
         inner.counts.opened += 1;
         let user = inner.sessions.get(&asking.session).and_then(|session| session.user.clone());
         let row = HoleRow {
@@ -200,10 +202,10 @@ impl Ledger {
         Ok(hole)
     }
 
-    /// Closes a hole of this session; one that is gone already is no error.
-    pub fn close(&self, hole: u64, session: u64) {
+    /// Closes a hole of this holder; one that is gone already is no error.
+    pub fn close(&self, hole: u64, holder: u64) {
         let mut inner = self.lock();
-        let ended = inner.holes.close(hole, session, Instant::now());
+        let ended = inner.holes.close(hole, holder, Instant::now());
         self.tell(&mut inner, ended);
     }
 
@@ -241,6 +243,19 @@ impl Ledger {
         if let Some(row) = inner.sessions.remove(&session) {
             self.log.record(Notice { what: "session_ended", detail: Shown::from(format!("{row}")) });
         }
+    }
+
+    /// The holder of what an agent's connection opens; no session has this number.
+    #[must_use]
+    pub const fn holder(connection: u64) -> u64 {
+        connection | 1 << 63
+    }
+
+    /// Closes all holes of this holder.
+    pub fn release(&self, holder: u64) {
+        let mut inner = self.lock();
+        let ended = inner.holes.release(holder, Instant::now());
+        self.tell(&mut inner, ended);
     }
 
     /// The live session between these two, by the addresses that the server knows; the newest, if there are more.

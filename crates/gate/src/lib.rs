@@ -8,6 +8,7 @@
 //! - [`Gate`] runs it: transparent listeners, rules and routes of its own ([`Intercept`]), one task per session.
 //! - [`Ledger`] is its book: sessions, holes, refusals; the log line of each hole, and the [`Status`].
 
+mod agents;
 mod config;
 mod gate;
 mod intercept;
@@ -18,6 +19,7 @@ mod session;
 mod socket;
 mod status;
 
+pub use agents::Agents;
 pub use config::{GateConfig, ROUTING_TABLE, SOCKET_MARK};
 pub use gate::{Gate, GateError};
 pub use intercept::{GATE_TABLE, Intercept, InterceptError};

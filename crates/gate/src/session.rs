@@ -254,6 +254,7 @@ impl Session {
         }
         let want = &opening.want;
         let asking = Asking {
+            holder: self.number,
             session: self.number,
             by: "relay".to_owned(),
             client: self.client_addr.ip(),

@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod enroll;
 mod run;
 mod status;
 
@@ -12,6 +13,7 @@ use portway_nft::paste::Rules;
 
 pub(crate) use args::GateArgs;
 use args::{GateCommand, RulesArgs};
+pub(crate) use enroll::server_tls;
 
 /// Does what the subcommand says.
 pub(crate) fn run(args: GateArgs) -> Result<ExitCode> {
@@ -19,6 +21,7 @@ pub(crate) fn run(args: GateArgs) -> Result<ExitCode> {
         GateCommand::Run(args) => run::run(*args),
         GateCommand::Status(args) => status::run(&args),
         GateCommand::Rules(args) => rules(args),
+        GateCommand::Enroll(args) => enroll::run(&args),
     }
 }
 

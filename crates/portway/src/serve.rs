@@ -45,7 +45,7 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
         Some(found) => Some(ServerTls::new(found.identity.clone(), tls::options(&settings)).context("TLS")?),
         None => None,
     };
-    let filter = pinholes::start(&settings.pinholes)?;
+    let filter = pinholes::start(&settings.pinholes, settings.agent_dir.as_ref())?;
     let own = OwnListeners::default();
     let mut listeners = Vec::new();
     let plain = settings.listen.iter().map(|addr| (addr, false));

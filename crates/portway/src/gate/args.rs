@@ -1,5 +1,6 @@
 //! The flags of `portway gate`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -24,6 +25,8 @@ pub(crate) enum GateCommand {
     Status(StatusArgs),
     /// Print what to paste into a firewall of your own
     Rules(RulesArgs),
+    /// Make certificates: for the gate at the first call, and for a server that may announce ports to it
+    Enroll(EnrollArgs),
 }
 
 /// The flags of `portway gate run`; each may stand in the configuration file too, and the flag wins.
@@ -62,6 +65,12 @@ pub(crate) struct RunArgs {
     /// Holes a second for one client address; 0 is no limit [default: 50]
     #[arg(long, value_name = "N")]
     pub(crate) openings_per_second: Option<u32>,
+    /// Listen here for servers that announce their ports, over mutual TLS: FTPS passes then (see `enroll`)
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) agent: Option<SocketAddr>,
+    /// Where the certificates are that `enroll` made [default: /etc/portway/agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) agent_dir: Option<PathBuf>,
     /// Tell the status here [default: /run/portway/gate.sock]
     #[arg(long, value_name = "FILE")]
     pub(crate) status_socket: Option<PathBuf>,
@@ -106,6 +115,19 @@ pub(crate) struct StatusArgs {
     /// One JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The flags of `portway gate enroll`.
+#[derive(Debug, Args)]
+pub(crate) struct EnrollArgs {
+    /// The server's name; without one only the authority's and the gate's certificates are made
+    pub(crate) name: Option<String>,
+    /// An address of the server, for which it may speak (repeatable)
+    #[arg(long = "address", value_name = "ADDR")]
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Where to keep them [default: /etc/portway/agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) agent_dir: Option<PathBuf>,
 }
 
 /// The flags of `portway gate rules`.

@@ -1,5 +1,6 @@
 //! Settings of a gate: the configuration file, overruled by flags, filled up with defaults.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +15,9 @@ use crate::serve::{LogFormatArg, duration};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) gate: GateConfig,
+    /// Where to listen for agents, and where their certificates are.
+    pub(crate) agent: Option<SocketAddr>,
+    pub(crate) agent_dir: Option<PathBuf>,
     pub(crate) status_socket: PathBuf,
     pub(crate) log_format: LogFormatArg,
 }
@@ -34,6 +38,8 @@ struct File {
     max_sessions: Option<usize>,
     max_sessions_per_address: Option<usize>,
     openings_per_second: Option<u32>,
+    agent: Option<SocketAddr>,
+    agent_dir: Option<PathBuf>,
     status_socket: Option<PathBuf>,
     log_format: Option<LogFormatArg>,
 }
@@ -94,6 +100,8 @@ impl Settings {
         }
         Ok(Self {
             gate,
+            agent: args.agent.or(file.agent),
+            agent_dir: args.agent_dir.or(file.agent_dir),
             status_socket: args.status_socket.or(file.status_socket).unwrap_or_else(|| STATUS_SOCKET.into()),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         })

@@ -1,10 +1,14 @@
 //! `portway gate run`.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use portway_gate::{Gate, Status};
+use portway_agent::AgentServer;
+use portway_gate::{Agents, Gate, Status};
 use portway_ops::{Log, Notice, Shown, Sink};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,6 +30,10 @@ async fn gate(settings: Settings) -> Result<ExitCode> {
     let ports = settings.gate.ports.clone();
     let gate = Gate::start(settings.gate, log.clone())?;
     let telling = tokio::spawn(status.serve(gate.ledger()));
+    let listening = match settings.agent {
+        Some(at) => Some(tokio::spawn(agents(at, settings.agent_dir.as_ref(), &gate)?.serve())),
+        None => None,
+    };
     {
         use std::io::Write as _;
         // A closed standard output is no reason not to run.
@@ -45,9 +53,17 @@ async fn gate(settings: Settings) -> Result<ExitCode> {
         }
     })
     .await;
-    telling.abort();
-    let _ = telling.await;
+    for task in [Some(telling), listening].into_iter().flatten() {
+        task.abort();
+        let _ = task.await;
+    }
     log.record(Notice { what: "stopped", detail: Shown::from("rules and holes are gone") });
     log.flush(Duration::from_secs(2));
     Ok(ExitCode::SUCCESS)
+}
+
+fn agents(at: SocketAddr, dir: Option<&PathBuf>, gate: &Gate) -> Result<AgentServer> {
+    let tls = super::enroll::gate_tls(dir)?;
+    let listener = portway_net::listen(at).with_context(|| format!("cannot listen on {at} for agents"))?;
+    Ok(AgentServer::new(listener, tls, Arc::new(Agents::new(gate.ledger()))))
 }

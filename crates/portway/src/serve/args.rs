@@ -57,9 +57,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR|auto")]
     pub(crate) passive_address: Option<AddressArg>,
     /// Open this host's packet filter for each announced port, for one client, once: `nft` through portway-holed
-    /// (at /run/portway/holed.sock, or nft:PATH) or with CAP_NET_ADMIN of our own [default: none]
-    #[arg(long, value_name = "none|nft")]
+    /// (at /run/portway/holed.sock, or nft:PATH) or with CAP_NET_ADMIN of our own; or a gate's on another
+    /// machine: agent:ADDR:PORT [default: none]
+    #[arg(long, value_name = "none|nft|agent:ADDR:PORT")]
     pub(crate) pinholes: Option<PinholesArg>,
+    /// Where the certificates for agent:… are, made by `portway gate enroll` [default: /etc/portway/agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) agent_dir: Option<PathBuf>,
     /// Read settings from this file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -183,7 +187,7 @@ impl FromStr for PortRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressArg(pub(crate) Option<std::net::IpAddr>);
 
-/// `--pinholes none|nft|nft:PATH`.
+/// `--pinholes none|nft|nft:PATH|agent:ADDR:PORT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum PinholesArg {
@@ -192,6 +196,8 @@ pub(crate) enum PinholesArg {
     None,
     /// nftables on this host; the path is the helper's socket if it is not the usual one.
     Nft(Option<PathBuf>),
+    /// A `portway gate run --agent` on another machine.
+    Agent(SocketAddr),
 }
 
 impl FromStr for PinholesArg {
@@ -202,8 +208,11 @@ impl FromStr for PinholesArg {
             None if text == "none" => Ok(Self::None),
             None if text == "nft" => Ok(Self::Nft(None)),
             Some(("nft", path)) if !path.is_empty() => Ok(Self::Nft(Some(path.into()))),
-            Some(("agent", _)) => Err("announcing to a remote gate is not built yet".to_owned()),
-            _ => Err("expected none, nft or nft:PATH".to_owned()),
+            Some(("agent", gate)) => gate
+                .parse()
+                .map(Self::Agent)
+                .map_err(|_| "expected agent:ADDR:PORT, a gate's address".to_owned()),
+            _ => Err("expected none, nft, nft:PATH or agent:ADDR:PORT".to_owned()),
         }
     }
 }
@@ -267,11 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn pinholes_are_off_or_by_nftables() {
+    fn pinholes_are_off_or_by_nftables_or_by_a_gate() {
         assert_eq!("none".parse(), Ok(PinholesArg::None));
         assert_eq!("nft".parse(), Ok(PinholesArg::Nft(None)));
         assert_eq!("nft:/run/h.sock".parse(), Ok(PinholesArg::Nft(Some("/run/h.sock".into()))));
-        for bad in ["", "nft:", "iptables", "agent:10.0.0.1:8021"] {
+        assert_eq!("agent:10.0.0.1:8021".parse(), Ok(PinholesArg::Agent(([10, 0, 0, 1], 8021).into())));
+        for bad in ["", "nft:", "iptables", "agent:", "agent:10.0.0.1"] {
             assert!(bad.parse::<PinholesArg>().is_err(), "{bad}");
         }
     }

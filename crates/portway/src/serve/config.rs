@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) ports: PassivePorts,
     pub(crate) announce: Option<IpAddr>,
     pub(crate) pinholes: PinholesArg,
+    pub(crate) agent_dir: Option<PathBuf>,
     pub(crate) idle_timeout: Duration,
     pub(crate) data_timeout: Duration,
     pub(crate) max_sessions: usize,
@@ -58,6 +59,7 @@ struct File {
     passive_ports: Option<String>,
     passive_address: Option<String>,
     pinholes: Option<PinholesArg>,
+    agent_dir: Option<PathBuf>,
     idle_timeout: Option<String>,
     data_timeout: Option<String>,
     max_sessions: Option<usize>,
@@ -135,6 +137,7 @@ impl Settings {
             },
             ports: ports.map_or(PassivePorts::Auto, |range| PassivePorts::Range(range.0)),
             announce: announce.0,
+            agent_dir: args.agent_dir.or(file.agent_dir),
             pinholes: args.pinholes.or(file.pinholes).unwrap_or_default(),
             idle_timeout: args
                 .idle_timeout

@@ -1,9 +1,11 @@
 //! `--pinholes`: which packet filter is opened for announced ports.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use portway_agent::AgentPinholes;
 use portway_pinhole::{Hole, HoleId, NftOptions, NoFilter, PinholeError, Pinholes, Waiting, Way, nft};
 use portway_proto::Expected;
 
@@ -20,9 +22,15 @@ pub(crate) struct Filter {
 
 /// Makes ready what the flag asks for. Whoever asks for pinholes has a filter that drops, so it is an error to
 /// start without them.
-pub(crate) fn start(wanted: &PinholesArg) -> Result<Filter> {
-    let PinholesArg::Nft(socket) = wanted else {
-        return Ok(Filter { pinholes: Arc::new(NoFilter), detail: None });
+pub(crate) fn start(wanted: &PinholesArg, agent_dir: Option<&PathBuf>) -> Result<Filter> {
+    let socket = match wanted {
+        PinholesArg::None => return Ok(Filter { pinholes: Arc::new(NoFilter), detail: None }),
+        PinholesArg::Agent(gate) => {
+            let tls = crate::gate::server_tls(agent_dir).context("--pinholes agent")?;
+            let pinholes = Arc::new(Brief(Arc::new(AgentPinholes::start(*gate, tls))));
+            return Ok(Filter { pinholes, detail: Some("a gate on another machine, by mutual TLS") });
+        }
+        PinholesArg::Nft(socket) => socket,
     };
     let mut options = NftOptions::default();
     if let Some(socket) = socket {

@@ -55,7 +55,12 @@ fn text(
         range.end()
     ));
     if settings.pinholes != PinholesArg::None {
-        line(format_args!("firewall  one hole per announced port, for one client, once, by nftables"));
+        let by = if let PinholesArg::Agent(gate) = settings.pinholes {
+            format!("by the gate at {gate}")
+        } else {
+            "by nftables".to_owned()
+        };
+        line(format_args!("firewall  one hole per announced port, for one client, once, {by}"));
     }
     if let Some(found) = identity {
         let need = if settings.tls == TlsMode::Required { "required" } else { "offered" };

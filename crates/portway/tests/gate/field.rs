@@ -83,11 +83,29 @@ impl Field {
     }
 
     /// Starts a server behind the gate on port 21, both families.
-    pub(crate) fn server(mut self, server: Server) -> Self {
-        let commands = match server {
-            Server::Portway => vec![self.portway()],
-            Server::Vsftpd => [0, 1].map(|family| self.vsftpd(family)).into(),
-        };
+    pub(crate) fn server(self, server: Server) -> Self {
+        match server {
+            Server::Portway => self.portway(&["--tls", "off"]),
+            Server::Vsftpd => {
+                let commands = [0, 1].map(|family| self.vsftpd(family)).into();
+                self.start(server, commands)
+            }
+        }
+    }
+
+    /// Starts our own server.
+    pub(crate) fn portway(self, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
+        command.arg("serve").arg(self.folder.join("pub")).arg("--anonymous").args(flags);
+        for at in SERVER {
+            command.args(["--listen", &crate::lab::at(at, 21).to_string()]);
+        }
+        command.env("XDG_STATE_HOME", self.folder.join("state"));
+        command.stderr(std::fs::File::create(self.folder.join("serve.log")).unwrap());
+        self.start(Server::Portway, vec![command])
+    }
+
+    fn start(mut self, server: Server, commands: Vec<Command>) -> Self {
         for mut command in commands {
             let child = self.lab.server.run(move || command.stdout(Stdio::piped()).spawn().unwrap());
             self.servers.push(if server == Server::Portway { ready(child, "stop ") } else { child });
@@ -101,16 +119,6 @@ impl Field {
             assert!(up, "{server:?} does not listen on {at}");
         }
         self
-    }
-
-    fn portway(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
-        command.arg("serve").arg(self.folder.join("pub")).args(["--anonymous", "--tls", "off"]);
-        for at in SERVER {
-            command.args(["--listen", &crate::lab::at(at, 21).to_string()]);
-        }
-        command.stderr(std::fs::File::create(self.folder.join("serve.log")).unwrap());
-        command
     }
 
     fn vsftpd(&self, family: usize) -> Command {

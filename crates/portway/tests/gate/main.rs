@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod field;
+mod ftps;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod matrix;

@@ -1,0 +1,63 @@
+//! Announcements of servers, checked against what the gate knows.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use portway_agent::{Agent, Denied, Gatekeeper, Opened};
+use portway_nft::{OpenError, Refusal};
+use portway_proto::Expected;
+
+use crate::ledger::{Asking, Ledger, NotOpened};
+
+/// Opens holes for servers, for clients whose control connection passes this gate.
+#[derive(Debug)]
+pub struct Agents {
+    ledger: Arc<Ledger>,
+}
+
+impl Agents {
+    /// Over the book of a gate.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger }
+    }
+}
+
+impl Gatekeeper for Agents {
+    fn open(&self, agent: &Agent, client: IpAddr, want: Expected) -> Result<Opened, Denied> {
+        let to_server = want.from == client;
+        let server = if to_server { want.to().ip() } else { want.from };
+        let Some(session) = self.ledger.session_between(client, server) else {
+            let why = format!("no control connection between {client} and {server} passes this gate");
+            return Err(Denied::Rule(why));
+        };
+        // Held by the agent's connection: a client's other sessions between the same hosts are no concern of it.
+        let asking = Asking {
+            holder: Ledger::holder(agent.connection),
+            session: session.session,
+            by: agent.name.clone(),
+            client: session.client.ip().to_canonical(),
+            announced: None,
+        };
+        match self.ledger.open(asking, want.from, want.to(), want.within) {
+            Ok(hole) => Ok(Opened { hole, announce: None }),
+            Err(NotOpened::Holes(OpenError::Refused(
+                refusal @ (Refusal::PerPair(_) | Refusal::Total(_)),
+            ))) => Err(Denied::Failed(refusal.to_string())),
+            Err(NotOpened::Holes(OpenError::Refused(refusal))) => Err(Denied::Rule(refusal.to_string())),
+            Err(other) => Err(Denied::Failed(other.to_string())),
+        }
+    }
+
+    fn close(&self, agent: &Agent, hole: u64) {
+        self.ledger.close(hole, Ledger::holder(agent.connection));
+    }
+
+    fn end(&self, agent: &Agent) {
+        self.ledger.release(Ledger::holder(agent.connection));
+    }
+
+    fn refused(&self, who: IpAddr, why: &str) {
+        self.ledger.refuse(0, who, why);
+    }
+}
