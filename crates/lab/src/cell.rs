@@ -54,6 +54,8 @@ words! {
 words! {
     /// The program that fetches the file.
     Client {
+        /// `portway get`.
+        Portway = "portway",
         /// lftp.
         Lftp = "lftp",
         /// curl.
@@ -160,9 +162,10 @@ words! {
     Verdict {
         /// The file arrived, whole and right.
         Works = "works",
-        /// Nothing happened until the time was up.
+        /// A firewall swallowed the data connection, and nothing happened until the time was up or the client lost
+        /// its patience.
         Blocked = "blocked",
-        /// The client gave up by itself, with an error.
+        /// The client was told no, and gave up.
         Refused = "refused",
     }
 }
@@ -231,9 +234,9 @@ mod tests {
 
     #[test]
     fn a_scenario_has_every_mode_family_protection_and_cure() {
-        let cells = Cell::of(Scenario::Both, &[Client::Lftp, Client::Curl], Server::ALL);
-        // lftp: 2 modes, 2 families, 2 protections; curl: without active FTPS.
-        assert_eq!(cells.len(), (8 + 6) * 2 * 3);
+        let cells = Cell::of(Scenario::Both, Client::ALL, Server::ALL);
+        // 2 modes, 2 families, 2 protections; curl: without active FTPS.
+        assert_eq!(cells.len(), (8 + 8 + 6) * 2 * 3);
     }
 
     #[test]

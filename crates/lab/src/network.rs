@@ -97,6 +97,20 @@ pub(crate) fn filter(host: &Host, rules: String) -> Result<(), LabError> {
     host.run(move || feed("nft", find("nft")?.args(["-f", "-"]), &rules))?
 }
 
+/// How many packets with which a connection begins this machine has dropped.
+pub(crate) fn lost(host: &Host) -> Result<u64, LabError> {
+    let listing = host.run(|| {
+        let output = find("nft")?.args(["list", "counters"]).output().map_err(LabError::system("nft"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    })??;
+    let mut words = listing.split_whitespace();
+    let mut lost = 0_u64;
+    while words.any(|word| word == "packets") {
+        lost += words.next().and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Ok(lost)
+}
+
 fn addresses(link: &str, net: u8, end: u8) -> String {
     let mut lines = String::new();
     // Writing to a string cannot fail.

@@ -17,7 +17,7 @@ const PACKAGES: [(&str, &str); 5] =
 /// What must be installed before these cells can be tried, and is not.
 #[must_use]
 pub fn missing(clients: &[Client], servers: &[Server]) -> Vec<LabError> {
-    let clients = clients.iter().map(|client| client.name());
+    let clients = clients.iter().filter(|client| **client != Client::Portway).map(|client| client.name());
     let servers = servers.iter().filter(|server| **server != Server::Portway).map(|server| server.name());
     ["ip", "nft"].into_iter().chain(clients).chain(servers).filter_map(|name| find(name).err()).collect()
 }
@@ -76,10 +76,15 @@ pub(crate) fn feed(name: &'static str, command: &mut Command, text: &str) -> Res
 
 /// The client that fetches `/file` from `host` into `to`.
 pub(crate) fn client(cell: &Cell, host: &str, to: &Path) -> Result<Command, LabError> {
-    let mut command = find(cell.client.name())?;
+    let mut command = if cell.client == Client::Portway { ourselves() } else { find(cell.client.name())? };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let active = cell.mode == Mode::Active;
     match cell.client {
+        Client::Portway => {
+            command.args(["get", "--quiet", "--no-memory", "--insecure", "--attempts", "1"]);
+            command.args(["--mode", cell.mode.name(), "--tls", if cell.tls { "required" } else { "off" }]);
+            command.arg("--output").arg(to).arg(format!("ftp://{host}:{CONTROL}/file"));
+        }
         Client::Curl => {
             command.args(["-q", "-sS", "--globoff"]);
             if active {

@@ -61,11 +61,13 @@ pub(crate) fn between(scenario: Scenario, index: usize, cure: Cure) -> String {
     let common = common(cure);
     format!(
         "table inet firewall {{
+            counter lost {{ }}
             {helper}
             {attach}
             chain forward {{ type filter hook forward priority filter; policy drop;
                 {common}
                 {allowed}
+                {DROP}
             }}
             {translation}
         }}"
@@ -76,8 +78,8 @@ pub(crate) fn between(scenario: Scenario, index: usize, cure: Cure) -> String {
 fn hidden(from: &str, network: [&str; 2]) -> String {
     format!(
         "chain hidden {{ type filter hook prerouting priority raw; policy accept;
-             iifname \"{from}\" ip daddr {}.0/24 drop
-             iifname \"{from}\" ip6 daddr {}/64 drop
+             iifname \"{from}\" ip daddr {}.0/24 counter name \"lost\" drop
+             iifname \"{from}\" ip6 daddr {}/64 counter name \"lost\" drop
          }}",
         network[0], network[1]
     )
@@ -95,11 +97,13 @@ pub(crate) fn client_host(scenario: Scenario, cure: Cure) -> String {
     let common = common(cure);
     format!(
         "table inet firewall {{
+            counter lost {{ }}
             {helper}
             {attach}
             chain input {{ type filter hook input priority filter; policy drop;
                 iif lo accept
                 {common}
+                {DROP}
             }}
         }}"
     )
@@ -117,20 +121,26 @@ pub(crate) fn server_host(scenario: Scenario, cure: Cure) -> String {
     let common = common(cure);
     format!(
         "table inet firewall {{
+            counter lost {{ }}
             {helper}
             {attach}
             chain input {{ type filter hook input priority filter; policy drop;
                 iif lo accept
                 {common}
                 tcp dport {CONTROL} ct state new accept
+                {DROP}
             }}
             chain output {{ type filter hook output priority filter; policy drop;
                 oif lo accept
                 {common}
+                {DROP}
             }}
         }}"
     )
 }
+
+/// The end of each chain: connections that are lost here are counted.
+const DROP: &str = "tcp flags & (syn | ack) == syn counter name \"lost\" drop";
 
 /// The kernel's helper and the chain that attaches it to control connections. Since Linux 6.0 nothing else does.
 fn helper(cure: Cure, attach: &str) -> (&'static str, &str) {

@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cell::{Cell, Family, Outcome, Piece, Server, Verdict};
 use crate::error::LabError;
-use crate::network::{GATE_AT_CLIENT, Network, SERVER, filter};
+use crate::network::{self, GATE_AT_CLIENT, Network, SERVER, filter};
 use crate::program;
 use crate::rules::{self, CONTROL};
 use crate::scenario::Scenario;
@@ -61,12 +61,21 @@ pub(crate) fn perform(cell: &Cell, limit: Duration, folder: &Path) -> Result<Out
     let whole = std::fs::read(&arrived).is_ok_and(|got| got == content);
     let verdict = match (ended, whole) {
         (true, true) => Verdict::Works,
-        (true, false) => Verdict::Refused,
+        // A client with patience of its own was blocked all the same.
+        (true, false) if !anything_lost(&network)? => Verdict::Refused,
         // Also a client that has the file and does not end: its user waits for ever.
-        (false, _) => Verdict::Blocked,
+        _ => Verdict::Blocked,
     };
     let said = if verdict == Verdict::Works { String::new() } else { last_line(&words) };
     Ok(Outcome { verdict, took, said })
+}
+
+fn anything_lost(network: &Network) -> Result<bool, LabError> {
+    let mut lost = 0;
+    for host in [&network.client, &network.server].into_iter().chain(&network.gates) {
+        lost += network::lost(host)?;
+    }
+    Ok(lost > 0)
 }
 
 fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError> {

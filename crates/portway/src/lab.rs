@@ -3,6 +3,7 @@
 mod args;
 mod picture;
 mod screen;
+mod summary;
 mod table;
 
 use std::io::Write as _;
@@ -14,6 +15,7 @@ use portway_lab::{Cell, Cure, Event, Piece, Plan, Scenario, Verdict, missing, re
 pub(crate) use args::LabArgs;
 use args::{LabCommand, RunArgs};
 use screen::Screen;
+use summary::Summary;
 use table::{State, Table};
 
 /// Lists or tries scenarios.
@@ -56,6 +58,7 @@ fn try_all(args: &RunArgs) -> Result<ExitCode> {
     }
     let mut screen = Screen::new();
     screen.print(&picture::legend())?;
+    let mut summary = Summary::default();
     for scenario in args.scenarios.iter() {
         let cells = Cell::of(*scenario, &clients, &servers);
         let mut table = Table::new(&cells);
@@ -67,6 +70,10 @@ fn try_all(args: &RunArgs) -> Result<ExitCode> {
             screen.draw(&table)
         })?;
         screen.finish(&table)?;
+        summary.add(&table);
+    }
+    if args.scenarios.len() > 1 {
+        screen.print(&summary.text())?;
     }
     Ok(code(good))
 }
@@ -77,7 +84,8 @@ fn perform(
     cells: Vec<Cell>,
     mut show: impl FnMut(&Cell, &State) -> Result<()>,
 ) -> Result<bool> {
-    let (built, rest): (Vec<Cell>, Vec<Cell>) = cells.into_iter().partition(|cell| cell.piece() != Piece::NotBuilt);
+    let (built, rest): (Vec<Cell>, Vec<Cell>) =
+        cells.into_iter().partition(|cell| cell.piece() != Piece::NotBuilt);
     for cell in &rest {
         show(cell, &State::NotBuilt)?;
     }

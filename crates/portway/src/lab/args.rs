@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use portway_lab::{Client, Scenario, Server, missing};
+use portway_lab::{Client, Scenario, Server};
 
 use crate::serve::duration;
 
@@ -37,7 +37,7 @@ pub(crate) struct RunArgs {
     /// Print one JSON object per transfer
     #[arg(long)]
     pub(crate) json: bool,
-    /// Fetch with lftp, curl or all of them (repeatable) [default: the first that is installed]
+    /// Fetch with portway, lftp, curl or all of them (repeatable) [default: portway]
     #[arg(long, value_name = "PROGRAM", value_parser = clients)]
     client: Vec<Several<Client>>,
     /// Serve with portway, vsftpd or all of them (repeatable) [default: portway]
@@ -60,11 +60,7 @@ impl RunArgs {
     /// The clients to try with, each once.
     pub(crate) fn clients(&self) -> Vec<Client> {
         let chosen = each(&self.client);
-        if !chosen.is_empty() {
-            return chosen;
-        }
-        let installed = Client::ALL.iter().find(|client| missing(&[**client], &[]).is_empty());
-        vec![installed.copied().unwrap_or(Client::Lftp)]
+        if chosen.is_empty() { vec![Client::Portway] } else { chosen }
     }
 
     /// The servers to try with, each once.

@@ -27,7 +27,7 @@ A firewall that does not know the announced port drops that connection. Cures:
    no cure    the firewall is left alone
    helper     the kernel reads the announcement; with TLS (ftps) it cannot
    portway    the firewall is told which port, for whom, once
-works: the file arrived. blocked: nothing until the time was up. refused: the client got an error.
+works: the file arrived. blocked: silence, until the client's patience or the time was over. refused: an error.
 not built: portway has no piece yet for a firewall there.
 "
     .to_owned()

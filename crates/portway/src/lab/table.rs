@@ -1,5 +1,6 @@
 //! The table of one scenario: a row for each way to transfer, a column for each cure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use portway_lab::{Cell, Cure, Family, Outcome, Verdict};
@@ -32,9 +33,14 @@ impl Table {
         }
     }
 
+    /// What is known so far.
+    pub(crate) fn cells(&self) -> &[(Cell, State)] {
+        &self.0
+    }
+
     /// The table as text, in colour for terminals.
     pub(crate) fn text(&self, colour: bool) -> String {
-        let mut out = format!("   {:<38}", "");
+        let mut out = format!("   {:<41}", "");
         for title in Cure::ALL.iter().map(|cure| column(*cure)) {
             let _ = write!(out, "{title:<COLUMN$}");
         }
@@ -45,7 +51,7 @@ impl Table {
             let protection = if cell.tls { "ftps" } else { "plain" };
             let family = if cell.family == Family::V4 { "IPv4" } else { "IPv6" };
             let who = format!("{} - {}", cell.client.name(), cell.server.name());
-            let _ = write!(out, "   {protection:<6}{:<9}{family:<6}{who:<17}", cell.mode.name());
+            let _ = write!(out, "   {protection:<6}{:<9}{family:<6}{who:<20}", cell.mode.name());
             for (_, state) in row {
                 let (word, shade) = words(state);
                 // Padded first: a colour has no width.
@@ -63,18 +69,17 @@ impl Table {
         out
     }
 
-    /// What clients that gave up said, each sentence once.
+    /// What clients that gave up said; sentences that differ in numbers only are one.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let mut complaints = Vec::new();
+        let mut complaints: BTreeMap<String, String> = BTreeMap::new();
         for (cell, state) in &self.0 {
             if let State::Done(Outcome { verdict: Verdict::Refused, said, .. }) = state {
-                let complaint = format!("{} said: {said}", cell.client.name());
-                if !said.is_empty() && !complaints.contains(&complaint) {
-                    complaints.push(complaint);
-                }
+                let kind = said.chars().filter(|c| !c.is_ascii_hexdigit()).collect();
+                let complaint = || format!("{} said: {said}", cell.client.name());
+                complaints.entry(kind).or_insert_with(complaint);
             }
         }
-        complaints
+        complaints.into_values().collect()
     }
 
     /// Why cells could not be tried, each reason once.
@@ -91,7 +96,7 @@ impl Table {
     }
 }
 
-const fn column(cure: Cure) -> &'static str {
+pub(crate) const fn column(cure: Cure) -> &'static str {
     match cure {
         Cure::None => "no cure",
         Cure::KernelHelper => "helper",

@@ -1,0 +1,157 @@
+//! `portway lab` as its users run it: cells tried for real, and nothing left behind.
+//!
+//! Needs user namespaces or root, `ip`, `nft` and lftp; says so loudly where they are missing.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const PORTWAY: &str = env!("CARGO_BIN_EXE_portway");
+
+/// What the lab says of one scenario, a JSON object per cell, and whether it was content.
+fn lab(scenario: &str, more: &[&str]) -> (Vec<Value>, bool) {
+    let output = Command::new(PORTWAY)
+        .args(["lab", "run", scenario, "--json", "--limit", "6s"])
+        .args(more)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.is_empty(), "{words}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), output.status.success())
+}
+
+/// Asserts the result of every cell for which `wanted` has one.
+fn check(cells: &[Value], wanted: impl Fn(&str, bool, &str) -> Option<&'static str>) {
+    let mut compared = 0;
+    for cell in cells {
+        let (mode, cure) = (cell["mode"].as_str().unwrap(), cell["cure"].as_str().unwrap());
+        if let Some(result) = wanted(mode, cell["tls"].as_bool().unwrap(), cure) {
+            assert_eq!(cell["result"], result, "{cell}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 8, "{compared} cells compared");
+}
+
+#[test]
+fn a_firewall_on_the_servers_own_machine_opens_for_every_mode_encrypted_or_not() {
+    let (cells, content) = lab("server-host", &["--client", "lftp"]);
+    assert_eq!(cells.len(), 2 * 2 * 2 * 3);
+    check(&cells, |_, tls, cure| match cure {
+        "portway" => Some("works"),
+        "kernel-helper" if !tls => Some("works"),
+        _ => Some("blocked"),
+    });
+    assert!(content, "portway kept its promise");
+}
+
+#[test]
+fn a_router_that_filters_nothing_is_no_obstacle_and_every_record_has_the_promised_keys() {
+    let (cells, content) = lab("open", &["--client", "lftp", "--server", "all"]);
+    assert_eq!(cells.len(), 2 * 2 * 2 * 2 * 3);
+    check(&cells, |_, _, _| Some("works"));
+    assert!(content);
+    let keys = ["scenario", "mode", "tls", "family", "client", "server", "gate", "cure", "result", "seconds"];
+    for cell in &cells {
+        let cell = cell.as_object().unwrap();
+        assert!(cell.len() == keys.len() && keys.iter().all(|key| cell.contains_key(*key)), "{cell:?}");
+        let seconds = cell["seconds"].as_f64().unwrap();
+        assert!(seconds > 0.0 && seconds < 6.0, "{cell:?}");
+    }
+}
+
+#[test]
+fn gates_on_both_sides_open_what_they_can_read() {
+    let (cells, content) = lab("both", &["--client", "lftp"]);
+    check(&cells, |_, tls, cure| match (cure, tls) {
+        ("portway" | "kernel-helper", false) => Some("works"),
+        // Nothing tells them yet what they cannot read. When something does: "works".
+        ("portway", true) => Some("not built"),
+        _ => Some("blocked"),
+    });
+    assert!(content);
+}
+
+#[test]
+fn a_firewall_at_the_client_breaks_active_mode_and_one_at_the_server_passive_mode() {
+    for (scenario, broken) in [("client-side", "active"), ("server-side", "passive")] {
+        let (cells, _) = lab(scenario, &["--client", "lftp"]);
+        check(&cells, |mode, tls, cure| match cure {
+            "none" => Some(if mode == broken { "blocked" } else { "works" }),
+            "kernel-helper" => Some(if mode == broken && tls { "blocked" } else { "works" }),
+            _ => None,
+        });
+    }
+}
+
+#[test]
+fn a_killed_lab_leaves_no_process_behind() {
+    // A limit that nobody else uses marks our processes: it is in the command line of each.
+    let milliseconds = 20_000 + u64::from(std::process::id()) % 10_000 * 10 + 7;
+    let mark = format!("\"secs\":{},\"nanos\":{}", milliseconds / 1000, milliseconds % 1000 * 1_000_000);
+    let mut lab = Command::new(PORTWAY)
+        .args(["lab", "run", "strict", "--client", "lftp", "--limit", &format!("{milliseconds}ms")])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("cells are tried", || ours(&mark).len() >= 4);
+    let children = ours(&mark);
+    // Servers and clients are not marked, but they are in the namespaces of those who are.
+    let spaces: Vec<_> = children
+        .iter()
+        .filter_map(|pid| space(*pid))
+        .filter(|s| Some(s) != space(std::process::id()).as_ref())
+        .collect();
+    assert!(!spaces.is_empty(), "cells have process numbers of their own");
+    lab.kill().unwrap();
+    lab.wait().unwrap();
+    wait_until("all are gone", || {
+        ours(&mark).is_empty()
+            && processes().all(|pid| space(pid).is_none_or(|space| !spaces.contains(&space)))
+    });
+}
+
+#[test]
+fn scenarios_are_listed_and_unknown_ones_refused_by_name() {
+    let list = Command::new(PORTWAY).args(["lab", "list"]).output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let refused = Command::new(PORTWAY).args(["lab", "run", "moat"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let refused = String::from_utf8(refused.stderr).unwrap();
+    for name in
+        ["open", "strict", "client-side", "server-side", "both", "snat", "dnat", "client-host", "server-host"]
+    {
+        assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
+        assert!(refused.contains(name), "{refused}");
+    }
+}
+
+fn wait_until(what: &str, so: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < end, "waited too long until {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// The processes whose command line has `mark` in it.
+fn ours(mark: &str) -> Vec<u32> {
+    processes()
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(mark))
+        })
+        .collect()
+}
+
+/// Which numbering of processes one belongs to.
+fn space(pid: u32) -> Option<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
