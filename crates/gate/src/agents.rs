@@ -31,16 +31,24 @@ impl Gatekeeper for Agents {
             let why = format!("no control connection between {client} and {server} passes this gate");
             return Err(Denied::Rule(why));
         };
+        let nat = session.nat(to_server, want.to(), None);
+        // The server may know the client by another address than the packets bear here.
+        let from = if to_server { session.client.ip() } else { want.from };
+        if !to_server && session.client_seen_as.is_some() {
+            let why = "a client behind address translation is reached in passive mode only".to_owned();
+            return Err(Denied::Rule(why));
+        }
         // Held by the agent's connection: a client's other sessions between the same hosts are no concern of it.
         let asking = Asking {
             holder: Ledger::holder(agent.connection),
             session: session.session,
             by: agent.name.clone(),
             client: session.client.ip().to_canonical(),
-            announced: None,
+            announced: nat.announced,
+            translate: nat.translate,
         };
-        match self.ledger.open(asking, want.from, want.to(), want.within) {
-            Ok(hole) => Ok(Opened { hole, announce: None }),
+        match self.ledger.open(asking, from, want.to(), want.within) {
+            Ok(hole) => Ok(Opened { hole, announce: nat.announced }),
             Err(NotOpened::Holes(OpenError::Refused(
                 refusal @ (Refusal::PerPair(_) | Refusal::Total(_)),
             ))) => Err(Denied::Failed(refusal.to_string())),

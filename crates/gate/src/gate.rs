@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_nft::{Filter, FilterError, Holes, OwnAddresses};
+use portway_nft::{Filter, FilterError, Holes, OwnAddresses, Translations};
 use portway_ops::{Limits, Log, Notice, Shown};
 use portway_proto::watch::AuthTls;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::intercept::{Intercept, InterceptError};
+use crate::intercept::{GATE_TABLE, Intercept, InterceptError};
 use crate::ledger::Ledger;
 use crate::{GateConfig, session, socket};
 
@@ -74,7 +74,8 @@ impl Gate {
         let detail =
             format!("control ports {:?}, IPv4{}", config.ports, if v6.is_some() { " and IPv6" } else { "" });
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
-        let ledger = Arc::new(Ledger::new(holes, config.openings_per_second, log));
+        let translations = Translations::of(GATE_TABLE).map_err(InterceptError::Netlink)?;
+        let ledger = Arc::new(Ledger::new(holes, translations, config.openings_per_second, log));
         let limits = Limits::new(config.max_sessions, config.max_sessions_per_client);
         let shared = Arc::new(Shared { config, ledger, limits });
         Ok(Self { shared, listeners: [Some(v4), v6].into_iter().flatten().collect(), _intercept: intercept })

@@ -32,6 +32,9 @@ pub enum InterceptError {
         /// What the system says.
         why: io::Error,
     },
+    /// The kernel has no netfilter by netlink.
+    #[error("no netlink to the packet filter: {0}")]
+    Netlink(#[source] io::Error),
     /// The program did not do as told.
     #[error("{program} says: {words}")]
     Refused {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portway_nft::{End, Ended, Filter, Holes, Key, OpenError, Want};
+use portway_nft::{End, Ended, Filter, Holes, Key, OpenError, Translation, Translations, Want};
 use portway_ops::{Log, Notice, Shown, Warning};
 use serde::Serialize;
 
@@ -25,6 +26,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Inner {
     holes: Holes<Filter>,
+    translations: Translations,
     rate: Rate,
     stories: BTreeMap<u64, Story>,
     sessions: BTreeMap<u64, SessionRow>,
@@ -38,6 +40,7 @@ struct Inner {
 struct Story {
     opened: Instant,
     row: HoleRow,
+    translated: Vec<Translation>,
 }
 
 /// Counts since the start.
@@ -133,6 +136,9 @@ pub enum NotOpened {
     /// Policy or kernel.
     #[error(transparent)]
     Holes(#[from] OpenError),
+    /// The addresses are not translated.
+    #[error("the firewall does not translate the address: {0}")]
+    Translation(#[source] io::Error),
 }
 
 /// Who asks for a hole, and what for.
@@ -148,14 +154,17 @@ pub struct Asking {
     pub client: IpAddr,
     /// What is announced in place of the hole's end.
     pub announced: Option<SocketAddr>,
+    /// What is done to its addresses.
+    pub translate: Vec<Translation>,
 }
 
 impl Ledger {
     /// A book over these holes; `per_second` is as [`GateConfig::openings_per_second`](crate::GateConfig).
     #[must_use]
-    pub fn new(holes: Holes<Filter>, per_second: u32, log: Log) -> Self {
+    pub fn new(holes: Holes<Filter>, translations: Translations, per_second: u32, log: Log) -> Self {
         let inner = Inner {
             holes,
+            translations,
             rate: Rate::new(per_second),
             stories: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -185,7 +194,13 @@ impl Ledger {
             return Err(NotOpened::TooFast);
         }
         let want = Want { key: Key::new(from, to), within };
-        let hole = inner.holes.open(&want, asking.holder, now)?;
+        // First the way, then the door: a translation alone lets nothing through.
+        inner.translate(&asking.translate, within).map_err(NotOpened::Translation)?;
+        let opened = inner.holes.open(&want, asking.holder, now);
+        if opened.is_err() {
+            inner.translate_no_more(&asking.translate);
+        }
+        let hole = opened?;
         inner.counts.opened += 1;
         let user = inner.sessions.get(&asking.session).and_then(|session| session.user.clone());
         let row = HoleRow {
@@ -198,7 +213,7 @@ impl Ledger {
             announced: asking.announced,
             within: within.as_secs(),
         };
-        inner.stories.insert(hole, Story { opened: now, row });
+        inner.stories.insert(hole, Story { opened: now, row, translated: asking.translate });
         Ok(hole)
     }
 
@@ -319,6 +334,7 @@ impl Ledger {
                 }
             };
             let Some(story) = inner.stories.remove(&hole.id) else { continue };
+            inner.translate_no_more(&story.translated);
             let lived = story.opened.elapsed().as_millis();
             let detail = format!("{} {how} lived={lived}ms", story.row);
             self.log.record(Notice { what: "hole", detail: Shown::from(detail) });
@@ -328,6 +344,25 @@ impl Ledger {
     /// The book is whole between any two calls, so a panic elsewhere does not close it.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn translate(&mut self, all: &[Translation], within: Duration) -> io::Result<()> {
+        for (done, one) in all.iter().enumerate() {
+            if let Err(error) = self.translations.add(one, within) {
+                self.translate_no_more(all.get(..done).unwrap_or_default());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn translate_no_more(&mut self, all: &[Translation]) {
+        for one in all {
+            // Gone already if its time was up.
+            let _ = self.translations.remove(one);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod config;
 mod gate;
 mod intercept;
 mod ledger;
+mod nat;
 mod rate;
 mod records;
 mod session;

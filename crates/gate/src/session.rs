@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_nft::Interfaces;
+use portway_nft::{Interfaces, answered_to};
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
-use portway_proto::{Code, LineReader, Reply, ReplyReader};
+use portway_proto::{Announced, Code, Command, LineReader, Reply, ReplyReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,11 +21,19 @@ use crate::socket::{connect_as, translated_from};
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
 const LAST_WORD: Duration = Duration::from_secs(1);
 const READ: usize = 4096;
+/// Ports that are announced in place of a translated client's own, outside the kernel's ephemeral range.
+const FIRST_SHOWN: u16 = 10_000;
+const SHOWN: u64 = 20_000;
 
 /// A session under way.
 struct Session {
     shared: Arc<Shared>,
     number: u64,
+    /// What is known of both ends; [`Ledger`](crate::Ledger) has the same with its number.
+    row: SessionRow,
+    /// The port that the server was told in place of the client's own.
+    shown: Option<u16>,
+    turns: u64,
     client_addr: SocketAddr,
     client: TcpStream,
     server: TcpStream,
@@ -77,19 +85,26 @@ pub(crate) async fn run(
     let server_seen_as = translated_from(&client, server_addr);
     let mut policy = shared.config.watch.clone();
     policy.own.extend(Interfaces::read()?.own);
-    let number = shared.ledger.begin(|session| SessionRow {
-        session,
+    policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip().to_canonical()));
+    let client_seen_as =
+        answered_to(server.local_addr()?, server_addr)?.filter(|seen| *seen != client_addr.ip());
+    let row = SessionRow {
+        session: 0,
         client: client_addr,
         server: server_addr,
         server_seen_as,
-        client_seen_as: None,
+        client_seen_as,
         user: None,
         opaque: false,
-    });
+    };
+    let number = shared.ledger.begin(|session| SessionRow { session, ..row.clone() });
     let session = Session {
         watch: Watch::new(client_addr.ip(), server_addr.ip(), policy),
         shared,
         number,
+        row,
+        shown: None,
+        turns: 0,
         client_addr,
         client,
         server,
@@ -220,7 +235,10 @@ impl Session {
     async fn perform(&mut self, rulings: Vec<Ruling>) -> io::Result<()> {
         for ruling in rulings {
             match ruling {
-                Ruling::ToServer(octets) => self.send(Side::Server, &octets).await?,
+                Ruling::ToServer(octets) => {
+                    let octets = self.as_the_server_knows_it(octets);
+                    self.send(Side::Server, &octets).await?;
+                }
                 Ruling::ToClient(octets) => self.send(Side::Client, &octets).await?,
                 Ruling::Open(opening) => {
                     let line = self.open(&opening);
@@ -253,23 +271,50 @@ impl Session {
             return opening.failed("the client has ended the session");
         }
         let want = &opening.want;
+        let to_server = want.to().ip() == self.row.server.ip().to_canonical();
+        let nat = self.row.nat(to_server, want.to(), self.shown.take());
+        let announced = nat.announced.filter(|_| to_server);
         let asking = Asking {
             holder: self.number,
             session: self.number,
             by: "relay".to_owned(),
             client: self.client_addr.ip(),
-            announced: None,
+            announced: nat.announced,
+            translate: nat.translate,
         };
         match self.shared.ledger.open(asking, want.from, want.to(), want.within) {
             Ok(hole) => {
                 self.hole = Some(hole);
-                opening.line(None)
+                opening.line(announced)
             }
             Err(why) => {
                 self.shared.ledger.refuse(self.number, self.client_addr.ip(), &why);
                 opening.failed(why)
             }
         }
+    }
+
+    /// PORT and EPRT with the address by which the server knows the client, where that is translated.
+    fn as_the_server_knows_it(&mut self, line: Vec<u8>) -> Vec<u8> {
+        let Some(image) = self.row.client_seen_as else { return line };
+        let Some(command) = line.strip_suffix(b"\r\n").and_then(|line| Command::parse(line).ok()) else {
+            return line;
+        };
+        // Two clients behind one address may announce the same port, so it is replaced, too.
+        let port = FIRST_SHOWN + u16::try_from((self.number * 131 + self.turns) % SHOWN).unwrap_or_default();
+        let announced = Announced::new(SocketAddr::new(image, port));
+        let command = match command {
+            Command::Port(_) => Command::Port(announced),
+            Command::Eprt(_) => Command::Eprt(announced),
+            _ => return line,
+        };
+        self.turns += 1;
+        let mut translated = Vec::new();
+        if command.emit(&mut translated).is_err() {
+            return line;
+        }
+        self.shown = Some(port);
+        translated
     }
 
     fn shut(&mut self) {

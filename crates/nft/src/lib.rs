@@ -6,10 +6,13 @@
 //! - [`wire`] is what the small privileged helper speaks with those it serves.
 //! - [`paste`] is what an administrator adds to a firewall of his own.
 //!
+//! - [`Translations`] fills the maps of a gate that translates addresses.
+//!
 //! Nothing here knows FTP or TLS: the process with CAP_NET_ADMIN links this crate and no more of portway.
 
 mod addresses;
 mod book;
+mod conntrack;
 mod expression;
 mod filter;
 mod key;
@@ -18,11 +21,14 @@ pub mod paste;
 mod policy;
 mod socket;
 mod table;
+mod translate;
 pub mod wire;
 
 pub use addresses::{Interfaces, OwnAddresses};
 pub use book::{End, Ended, Holes, OpenError};
+pub use conntrack::answered_to;
 pub use filter::{Elements, Filter, FilterError};
 pub use key::{Key, Want};
 pub use policy::{DENIED_PORTS, Policy, Reach, Refusal};
 pub use table::{DEFAULT_MARK, Layout, TABLE};
+pub use translate::{Translation, Translations};

@@ -23,7 +23,7 @@ fn enroll(field: &Field) -> [String; 2] {
 /// The gate's address as its servers see it.
 const INNER: &str = "10.71.2.1:8021";
 
-fn field() -> Field {
+pub(crate) fn field() -> Field {
     let field = Field::new(Wall::Strict);
     crate::lab::nft("add rule inet admin input iifname srv tcp dport 8021 accept");
     let [gate, server] = enroll(&field);

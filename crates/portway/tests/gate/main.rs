@@ -8,6 +8,7 @@ mod ftps;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod matrix;
+mod nat;
 mod probes;
 mod rules;
 mod words;

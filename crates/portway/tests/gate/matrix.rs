@@ -34,13 +34,18 @@ fn lftp(url: &str, mode: Mode, to: &str) -> Vec<String> {
 
 fn every_cell(server: Server, wall: Wall) {
     let field = Field::new(wall).gate(&[]).server(server);
+    every_mode(&field, &format!("{wall:?} {server:?}"), SERVER);
+}
+
+/// Fetches in both modes, by both clients, from both addresses, and looks at what the gate says afterwards.
+pub(crate) fn every_mode(field: &Field, name_of_it: &str, addresses: [&str; 2]) {
     let want = std::fs::read(field.folder.join("pub").join(FILE)).unwrap();
-    for (family, address) in SERVER.iter().enumerate() {
+    for (family, address) in addresses.iter().enumerate() {
         let url =
             if family == 0 { format!("ftp://{address}/{FILE}") } else { format!("ftp://[{address}]/{FILE}") };
         for mode in [Mode::Active, Mode::Passive] {
             for (name, client) in [("curl", curl as fn(&str, Mode, &str) -> _), ("lftp", lftp)] {
-                let cell = format!("{name} {mode:?} {wall:?} {server:?} {address}");
+                let cell = format!("{name} {mode:?} {name_of_it} {address}");
                 let mut took = Duration::MAX;
                 for attempt in 0..3 {
                     let to = format!("got-{name}-{family}-{mode:?}-{attempt}");

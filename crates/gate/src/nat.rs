@@ -1,0 +1,73 @@
+//! What address translation asks of an announcement.
+//!
+//! The gate follows what an administrator's rules did to the control connection: the client knows the server by a
+//! public address, or the server knows the client by one, or both. Announcements then name the public address, and
+//! the data connection is translated alike.
+
+use std::net::SocketAddr;
+
+use portway_nft::{Key, Translation};
+
+use crate::ledger::SessionRow;
+
+/// What to announce, and what to translate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Nat {
+    pub(crate) announced: Option<SocketAddr>,
+    pub(crate) translate: Vec<Translation>,
+}
+
+impl SessionRow {
+    /// For a data connection of this session to `to`, which leads to the server or else to the client; `shown` is
+    /// the port that the server was told in place of the client's.
+    pub(crate) fn nat(&self, to_server: bool, to: SocketAddr, shown: Option<u16>) -> Nat {
+        let mut nat = Nat::default();
+        let (client, server) = (self.client.ip(), self.server.ip());
+        if to_server {
+            if let Some(public) = self.server_seen_as {
+                let public = SocketAddr::new(public.ip(), to.port());
+                nat.announced = Some(public);
+                nat.translate.push(Translation::To { key: Key::new(client, public), into: to });
+            }
+            return nat;
+        }
+        if let Some(image) = self.client_seen_as {
+            let image = SocketAddr::new(image, shown.unwrap_or(to.port()));
+            nat.announced = Some(image);
+            nat.translate.push(Translation::To { key: Key::new(server, image), into: to });
+        }
+        if let Some(public) = self.server_seen_as {
+            // Clients check who calls: it must be the server that they know.
+            nat.translate.push(Translation::From { key: Key::new(server, to), into: public.ip() });
+        }
+        nat
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_35_announcement_and_translation_agree() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let row = SessionRow {
+            session: 1,
+            client: addr("10.0.0.7:40000"),
+            server: addr("10.1.0.1:21"),
+            server_seen_as: Some(addr("203.0.113.1:21")),
+            client_seen_as: Some(addr("203.0.113.2:0").ip()),
+            user: None,
+            opaque: false,
+        };
+        let passive = row.nat(true, addr("10.1.0.1:5000"), None);
+        assert_eq!(passive.announced, Some(addr("203.0.113.1:5000")));
+        let key = Key::new(row.client.ip(), addr("203.0.113.1:5000"));
+        assert_eq!(passive.translate, [Translation::To { key, into: addr("10.1.0.1:5000") }]);
+        let active = row.nat(false, addr("10.0.0.7:5000"), Some(6000));
+        assert_eq!(active.announced, Some(addr("203.0.113.2:6000")));
+        assert_eq!(active.translate.len(), 2);
+        let plain = SessionRow { server_seen_as: None, client_seen_as: None, ..row };
+        assert_eq!(plain.nat(true, addr("10.1.0.1:5000"), None), Nat::default());
+    }
+}
