@@ -162,7 +162,7 @@ async fn one_lost_file_shows_in_the_report_and_the_others_arrive() {
     let server = Server::start(Kind::Vsftpd, Tls::Off);
     plant(|name, contents| server.write(name, contents));
     let secret = server.folder.join("t/d3/f 3.bin");
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
     let here = tempfile::tempdir().unwrap();
     let (report, heard) = run(&server, here.path(), MirrorOptions::new(Direction::Down), |_| {}).await;
     assert_eq!((report.transferred, report.failed), (121, 1), "{:?}", report.errors);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 /// What it does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Habit {
+pub(crate) enum Habit {
     #[default]
     None,
     /// No 150 (quirk 1).
@@ -53,16 +53,16 @@ pub enum Habit {
 }
 
 /// A fake server; it lives as long as the test.
-pub struct Fake {
-    pub at: SocketAddr,
-    pub seen: Arc<Mutex<Vec<String>>>,
-    pub files: Files,
+pub(crate) struct Fake {
+    pub(crate) at: SocketAddr,
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    pub(crate) files: Files,
 }
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
 impl Fake {
-    pub fn start(habit: Habit, files: &[(&str, Vec<u8>)]) -> Self {
+    pub(crate) fn start(habit: Habit, files: &[(&str, Vec<u8>)]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let at = listener.local_addr().unwrap();
         let files: Files =
@@ -84,7 +84,7 @@ impl Fake {
         fake
     }
 
-    pub fn saw(&self, start: &str) -> usize {
+    pub(crate) fn saw(&self, start: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|line| line.starts_with(start)).count()
     }
 }

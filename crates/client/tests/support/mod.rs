@@ -7,7 +7,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-pub mod fake;
+pub(crate) mod fake;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,18 +26,18 @@ use tempfile::TempDir;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Vsftpd,
     Proftpd,
     PureFtpd,
     Pyftpdlib,
 }
 
-pub const ALL: [Kind; 4] = [Kind::Vsftpd, Kind::Proftpd, Kind::PureFtpd, Kind::Pyftpdlib];
+pub(crate) const ALL: [Kind; 4] = [Kind::Vsftpd, Kind::Proftpd, Kind::PureFtpd, Kind::Pyftpdlib];
 
 /// Whether and how it encrypts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tls {
+pub(crate) enum Tls {
     #[default]
     Off,
     /// AUTH TLS; where the server can demand session reuse on the data channel, it does.
@@ -45,22 +45,22 @@ pub enum Tls {
 }
 
 /// A running server on a folder of its own; killed when dropped.
-pub struct Server {
-    pub kind: Kind,
-    pub at: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) at: SocketAddr,
     /// What it serves.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     _home: TempDir,
     child: Child,
 }
 
 impl Server {
-    pub fn start(kind: Kind, tls: Tls) -> Self {
+    pub(crate) fn start(kind: Kind, tls: Tls) -> Self {
         Self::start_with(kind, tls, "")
     }
 
     /// With further lines of configuration, in the server's own language.
-    pub fn start_with(kind: Kind, tls: Tls, more: &str) -> Self {
+    pub(crate) fn start_with(kind: Kind, tls: Tls, more: &str) -> Self {
         let home = tempfile::Builder::new().prefix("portway-client-").tempdir().unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let folder = home.path().join("tree");
@@ -104,16 +104,16 @@ impl Server {
         }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self._home.path().join("log")).unwrap_or_default()
     }
 
-    pub fn target(&self, path: &str) -> Target {
+    pub(crate) fn target(&self, path: &str) -> Target {
         Target::parse(&format!("ftp://{}/{path}", self.at)).unwrap()
     }
 
     /// The default, with an account that may read and write.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let credentials =
             Credentials { user: b"alice".to_vec(), password: b"wonder".to_vec(), account: None };
         let trace = match std::env::var_os("FTP_TEST_TRACE") {
@@ -123,7 +123,7 @@ impl Server {
         Settings { credentials, trace, ..Settings::default() }
     }
 
-    pub fn write(&self, name: &str, contents: &[u8]) {
+    pub(crate) fn write(&self, name: &str, contents: &[u8]) {
         let path = self.folder.join(name);
         let above = path.parent().unwrap();
         fs::create_dir_all(above).unwrap();
@@ -132,7 +132,7 @@ impl Server {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
@@ -328,7 +328,7 @@ fn pyftpdlib(home: &Path, folder: &Path, at: SocketAddr, tls: Tls) -> Command {
 }
 
 /// Octets that look random and are the same for the same seed.
-pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     std::iter::repeat_with(|| {
         state ^= state << 13;
@@ -342,22 +342,22 @@ pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// A target folder for downloads.
-pub fn here() -> (TempDir, portway_vfs::LocalFs) {
+pub(crate) fn here() -> (TempDir, portway_vfs::LocalFs) {
     let folder = tempfile::tempdir().unwrap();
     let local = portway_vfs::LocalFs::open(folder.path(), portway_vfs::LinkPolicy::Forbid).unwrap();
     (folder, local)
 }
 
-pub fn name(text: &str) -> portway_vfs::VPath {
+pub(crate) fn name(text: &str) -> portway_vfs::VPath {
     portway_vfs::VPath::resolve(&portway_vfs::VPath::root(), text.as_bytes()).unwrap()
 }
 
-pub fn shared(settings: Settings) -> Arc<Settings> {
+pub(crate) fn shared(settings: Settings) -> Arc<Settings> {
     Arc::new(settings)
 }
 
 /// Prints what happens; for looking into a failure.
-pub struct Print;
+pub(crate) struct Print;
 
 impl portway_client::Observer for Print {
     fn seen(&self, record: portway_client::Record) {

@@ -45,8 +45,8 @@ A line that ends with & (get, put) runs in the background over a session of its 
 Words with blanks stand in double quotes.";
 
 const VERBS: [&str; 18] = [
-    "bye", "cat", "cd", "dir", "exit", "get", "help", "jobs", "lcd", "lpwd", "ls", "mkdir", "mv", "put", "pwd",
-    "quit", "quote", "rm",
+    "bye", "cat", "cd", "dir", "exit", "get", "help", "jobs", "lcd", "lpwd", "ls", "mkdir", "mv", "put",
+    "pwd", "quit", "quote", "rm",
 ];
 
 /// Completes verbs, and names in the directory last seen.
@@ -190,7 +190,8 @@ impl Shell {
             }
             ("quote", [verb, rest @ ..]) => {
                 let arg = rest.join(" ").into_bytes();
-                let command = Command::Other { verb: verb.as_bytes(), arg: (!arg.is_empty()).then_some(&arg) };
+                let command =
+                    Command::Other { verb: verb.as_bytes(), arg: (!arg.is_empty()).then_some(&arg) };
                 let reply = self.connection.call(&command).await?;
                 for line in &reply.lines {
                     println!("{} {}", reply.code, printable(line));
@@ -248,17 +249,22 @@ impl Shell {
         let here = |error: &dyn std::fmt::Display| format!("{}: {error}", self.here.display());
         let local = match LocalFs::open(&self.here, LinkPolicy::InRoot) {
             Ok(local) => local,
-            Err(error) => return Ok(self.teller.failed_here(&here(&error))),
+            Err(error) => {
+                self.teller.failed_here(&here(&error));
+                return Ok(());
+            }
         };
         let Some(name) = VPath::root().join(own.as_bytes()) else {
-            return Ok(self.teller.failed_here("that name cannot be used here"));
+            self.teller.failed_here("that name cannot be used here");
+            return Ok(());
         };
         if background {
             let (target, settings) = (self.connection.target().clone(), Arc::clone(&self.settings));
             self.jobs.spawn(async move {
                 let work = async {
                     let mut connection = Connection::open(&target, settings).await?;
-                    let got = connection.get(&path, &local, &name, GetOptions::default(), &Progress::new()).await?;
+                    let got =
+                        connection.get(&path, &local, &name, GetOptions::default(), &Progress::new()).await?;
                     connection.quit().await;
                     Ok(got.size)
                 };
@@ -279,7 +285,10 @@ impl Shell {
         let remote = self.path(name.unwrap_or_else(|| file.rsplit('/').next().unwrap_or(file)));
         let opened = match std::fs::File::open(&own) {
             Ok(opened) => opened,
-            Err(error) => return Ok(self.teller.failed_here(&format!("{}: {error}", own.display()))),
+            Err(error) => {
+                self.teller.failed_here(&format!("{}: {error}", own.display()));
+                return Ok(());
+            }
         };
         if background {
             let (target, settings) = (self.connection.target().clone(), Arc::clone(&self.settings));
@@ -287,7 +296,8 @@ impl Shell {
             self.jobs.spawn(async move {
                 let work = async {
                     let mut connection = Connection::open(&target, settings).await?;
-                    let put = connection.put(&opened, &remote, PutOptions::default(), &Progress::new()).await?;
+                    let put =
+                        connection.put(&opened, &remote, PutOptions::default(), &Progress::new()).await?;
                     connection.quit().await;
                     Ok(put.size)
                 };
@@ -311,7 +321,9 @@ impl Shell {
 
     fn finished(&self, job: Result<(String, Result<u64, Error>), tokio::task::JoinError>) {
         match job {
-            Ok((what, Ok(size))) => self.teller.line(format_args!("done in the background: {what}, {size} octets")),
+            Ok((what, Ok(size))) => {
+                self.teller.line(format_args!("done in the background: {what}, {size} octets"))
+            }
             Ok((what, Err(error))) => self.teller.failed(what.as_bytes(), &error),
             Err(error) => self.teller.failed_here(&error.to_string()),
         }
