@@ -95,8 +95,7 @@ impl Session {
         };
         self.entry.set_user(Some(Shown::from(principal.name.as_str())));
         if let Some(tls) = &self.tls {
-            let owner = format!("{} {}", self.peer.ip().to_canonical(), principal.name);
-            tls.belong_to(Some(owner.as_bytes()));
+            tls.belong_to(Some(principal.name.as_bytes()));
         }
         let turns = Arc::clone(&self.turns);
         self.user = Some(Box::new(User { principal, storage, directory: VPath::root(), umask: None, turns }));
