@@ -53,7 +53,8 @@ impl Dial {
                 let proven = match judge(self.proof, data.info(), tls, &self.party.history) {
                     Judgement::Serve(proven) => proven,
                     // We dialled: whoever answers there is who announced it.
-                    Judgement::Hold => Proven::Sibling,
+                    Judgement::Hold if data.info().sibling => Proven::Sibling,
+                    Judgement::Hold => Proven::Address,
                     Judgement::Refuse => return Err(Failure::NotResumed),
                 };
                 (Stream::Tls(Box::new(data)), proven)

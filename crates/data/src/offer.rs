@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use portway_net::{DataTls, Hello, TlsError};
+use portway_net::{DataTls, Hello, SessionTag, TlsError};
 use portway_proto::Announced;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,9 +15,14 @@ use crate::conn::{ChannelMode, Facts, Proven, Stream};
 use crate::hole::OpenHole;
 use crate::listener::adopt;
 use crate::ports::PortLease;
-use crate::proof::{Came, Handshakes, Judgement, Lobby, Spoke, judge};
+use crate::proof::{Came, Handshakes, Judgement, Lobby, Spoke, Waiting, judge};
 use crate::shared::Seat;
 use crate::{DataConn, Failure, Party, Proof, sys};
+
+/// How long a login of the same address is awaited whose session's ticket came on a data connection, and how
+/// often that is looked at.
+const DECIDE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long a connection with a sibling's ticket waits for one with the session's own.
 const OWNER_FIRST: Duration = Duration::from_millis(300);
@@ -43,6 +48,9 @@ pub struct Offer {
     handshakes: Handshakes,
     arrived: Option<(Stream, SocketAddr, Proven)>,
     held: Option<Held>,
+    /// ClientHellos with the ticket of a session of this address that has not logged in yet.
+    undecided: Vec<(Waiting, SessionTag)>,
+    look_again: Option<Pin<Box<tokio::time::Sleep>>>,
     tally: Tally,
 }
 
@@ -92,6 +100,8 @@ impl Offer {
             handshakes: Handshakes::new(),
             arrived: None,
             held: None,
+            undecided: Vec::new(),
+            look_again: None,
             tally: Tally::default(),
         }
     }
@@ -159,6 +169,7 @@ impl Offer {
             }
         }
         self.poll_lobby(cx);
+        self.poll_undecided(cx);
         self.poll_handshakes(cx);
         self.poll_held(cx);
         if self.arrived.is_some() { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -204,6 +215,12 @@ impl Offer {
         let Some(tls) = &self.party.tls else { return };
         while let Some((waiting, spoke)) = self.lobby.poll_spoke(cx) {
             let named = match spoke {
+                Spoke::Hello(Hello::Session(tag))
+                    if self.undecided.len() < SILENT && tls.may_become_sibling(tag) =>
+                {
+                    self.undecided.push((waiting, tag));
+                    continue;
+                }
                 Spoke::Hello(Hello::Session(tag)) => tag == tls.tag(),
                 Spoke::Hello(Hello::NoSession) => false,
                 Spoke::Hello(Hello::NotTls | Hello::NeedMore) | Spoke::Gone => {
@@ -213,6 +230,28 @@ impl Offer {
                 }
             };
             self.handshakes.start(tls, waiting.stream, waiting.peer, named);
+        }
+    }
+
+    /// Answers those whose session has logged in meanwhile, or takes too long to.
+    fn poll_undecided(&mut self, cx: &mut Context<'_>) {
+        let Some(tls) = &self.party.tls else { return };
+        while !self.undecided.is_empty() {
+            let look_again = self.look_again.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_AGAIN)));
+            if look_again.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            look_again.as_mut().reset(Instant::now() + LOOK_AGAIN);
+            let now = Instant::now();
+            let patient =
+                |waiting: &Waiting, tag| tls.may_become_sibling(tag) && now < waiting.since + DECIDE;
+            let (wait, decided) = std::mem::take(&mut self.undecided)
+                .into_iter()
+                .partition(|(waiting, tag)| patient(waiting, *tag));
+            self.undecided = wait;
+            for (waiting, _) in decided {
+                self.handshakes.start(tls, waiting.stream, waiting.peer, false);
+            }
         }
     }
 
@@ -248,8 +287,12 @@ impl Offer {
         if self.arrived.is_some() {
             sys::reset_on_close(held.data.stream());
         } else if held.until.as_mut().poll(cx).is_ready() {
-            self.party.history.mixed_tickets();
-            self.arrived = Some((Stream::Tls(held.data), held.peer, Proven::Sibling));
+            let sibling = held.data.info().sibling;
+            if sibling {
+                self.party.history.mixed_tickets();
+            }
+            let proven = if sibling { Proven::Sibling } else { Proven::Address };
+            self.arrived = Some((Stream::Tls(held.data), held.peer, proven));
             self.close();
         } else {
             self.held = Some(held);
@@ -265,6 +308,7 @@ impl Offer {
             Way::Closed => {}
         }
         self.lobby.retain(|_| false);
+        self.undecided.clear();
         self.handshakes = Handshakes::new();
     }
 

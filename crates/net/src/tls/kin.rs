@@ -1,6 +1,7 @@
 //! Sessions of one owner: the same user at the same address.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::SessionTag;
@@ -16,20 +17,24 @@ pub(crate) struct Kin(Mutex<HashMap<SessionTag, Member>>);
 
 #[derive(Debug)]
 struct Member {
-    owner: Box<[u8]>,
+    address: IpAddr,
+    /// Who is logged in; `None` before the login.
+    owner: Option<Box<[u8]>>,
     tickets: Weak<SessionTickets>,
 }
 
 impl Kin {
-    /// Enters a session under its owner's name, or takes it out.
-    pub(crate) fn enter(&self, tickets: &Arc<SessionTickets>, owner: Option<&[u8]>) {
-        let mut members = self.lock();
-        match owner {
-            Some(owner) => {
-                let member = Member { owner: owner.into(), tickets: Arc::downgrade(tickets) };
-                members.insert(tickets.tag(), member);
-            }
-            None => drop(members.remove(&tickets.tag())),
+    /// Enters a session from `address`, with nobody logged in.
+    pub(crate) fn enter(&self, tickets: &Arc<SessionTickets>, address: IpAddr) {
+        let member =
+            Member { address: address.to_canonical(), owner: None, tickets: Arc::downgrade(tickets) };
+        self.lock().insert(tickets.tag(), member);
+    }
+
+    /// Says who is logged in.
+    pub(crate) fn belong_to(&self, tag: SessionTag, user: Option<&[u8]>) {
+        if let Some(member) = self.lock().get_mut(&tag) {
+            member.owner = user.map(Into::into);
         }
     }
 
@@ -42,7 +47,24 @@ impl Kin {
     pub(crate) fn sibling(&self, this: SessionTag, other: SessionTag) -> Option<Arc<SessionTickets>> {
         let members = self.lock();
         let (this, other) = (members.get(&this)?, members.get(&other)?);
-        (this.owner == other.owner).then(|| other.tickets.upgrade()).flatten()
+        let same = this.address == other.address && this.owner.is_some() && this.owner == other.owner;
+        same.then(|| other.tickets.upgrade()).flatten()
+    }
+
+    /// Whether `this` has a sibling at all.
+    pub(crate) fn has_sibling(&self, this: SessionTag) -> bool {
+        let members = self.lock();
+        let Some(own) = members.get(&this).filter(|own| own.owner.is_some()) else { return false };
+        members
+            .iter()
+            .any(|(tag, member)| *tag != this && member.address == own.address && member.owner == own.owner)
+    }
+
+    /// Whether the one named `other` may become a sibling of `this`: same address, and not logged in yet.
+    pub(crate) fn undecided(&self, this: SessionTag, other: SessionTag) -> bool {
+        let members = self.lock();
+        let (Some(this), Some(other)) = (members.get(&this), members.get(&other)) else { return false };
+        this.address == other.address && this.owner.is_some() && other.owner.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionTag, Member>> {

@@ -142,13 +142,24 @@ impl ControlTls {
         self.0.tickets.as_ref().map_or(SessionTag([0; 16]), |tickets| tickets.tag())
     }
 
-    /// Says who is logged in: `owner` is the same for all sessions of one user at one address, and `None` for
-    /// nobody. A data connection may then resume a sibling's session too, and
+    /// Says who is logged in; `None` for nobody. A data connection may then resume the session of a sibling,
+    /// another control connection of that user from the same address, and
     /// [`TlsInfo::sibling`](super::TlsInfo::sibling) tells.
-    pub fn belong_to(&self, owner: Option<&[u8]>) {
+    pub fn belong_to(&self, user: Option<&[u8]>) {
         if let Some(tickets) = &self.0.tickets {
-            tickets.belong_to(owner);
+            tickets.belong_to(user);
         }
+    }
+
+    /// Whether the same user has another control connection from the same address.
+    pub fn has_sibling(&self) -> bool {
+        self.0.tickets.as_ref().is_some_and(|tickets| tickets.has_sibling())
+    }
+
+    /// Whether the session named `tag` comes from the same address and may yet log in as the same user: a
+    /// ClientHello with its ticket is better answered when that is known.
+    pub fn may_become_sibling(&self, tag: SessionTag) -> bool {
+        self.0.tickets.as_ref().is_some_and(|tickets| tickets.undecided(tag))
     }
 
     /// The server's handshake on the control connection; offers the ALPN protocols `ftp` and
@@ -157,6 +168,9 @@ impl ControlTls {
     /// # Errors
     /// [`TlsError`]; the client has been told by an alert, and the connection is of no more use.
     pub async fn accept(&self, stream: TcpStream) -> Result<TlsControl, TlsError> {
+        if let (Some(tickets), Ok(peer)) = (&self.0.tickets, stream.peer_addr()) {
+            tickets.enter(peer.ip());
+        }
         let alpn = [&b"ftp"[..], b"x-filezilla-ftp"];
         let (stream, info) = self.handshake(stream, Use::Control, &alpn, self.0.control_tickets).await?;
         self.0.one_use.store(info.version == "1.3", Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Tickets that only one control connection's session can have issued.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -104,9 +105,24 @@ impl SessionTickets {
         Some(Self { tag, key, ledger: Mutex::default(), kin })
     }
 
-    /// Says whose session this is: `owner` is the same for all sessions of one user at one address.
-    pub(crate) fn belong_to(self: &Arc<Self>, owner: Option<&[u8]>) {
-        self.kin.enter(self, owner);
+    /// Makes this session known to its siblings; nobody is logged in yet.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) {
+        self.kin.enter(self, address);
+    }
+
+    /// Says who is logged in.
+    pub(crate) fn belong_to(&self, user: Option<&[u8]>) {
+        self.kin.belong_to(self.tag, user);
+    }
+
+    /// Whether there is another session of the same owner.
+    pub(crate) fn has_sibling(&self) -> bool {
+        self.kin.has_sibling(self.tag)
+    }
+
+    /// Whether the session named `other` may yet turn out to be a sibling.
+    pub(crate) fn undecided(&self, other: SessionTag) -> bool {
+        self.kin.undecided(self.tag, other)
     }
 
     pub(crate) fn tag(&self) -> SessionTag {
@@ -261,6 +277,7 @@ mod tests {
         let kin = Arc::new(Kin::default());
         let session = |owner: Option<&[u8]>| {
             let session = Arc::new(SessionTickets::new(Arc::clone(&kin)).unwrap());
+            session.enter(IpAddr::from([192, 0, 2, 7]));
             session.belong_to(owner);
             session
         };
@@ -270,6 +287,7 @@ mod tests {
         let shown = connection(&second);
         assert_eq!(shown.decrypt(&ticket).unwrap(), b"x");
         assert!(shown.resumed(), "it is told apart from a ticket of its own");
+        assert!(first.undecided(nobody.tag()) && !first.undecided(stranger.tag()));
         for other in [stranger, nobody] {
             assert_eq!(connection(&other).decrypt(&ticket), None);
         }
