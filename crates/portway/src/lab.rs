@@ -6,6 +6,7 @@ mod screen;
 mod summary;
 mod table;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -47,11 +48,16 @@ fn try_all(args: &RunArgs) -> Result<ExitCode> {
     if args.json {
         let cells: Vec<Cell> =
             args.scenarios.iter().flat_map(|scenario| Cell::of(*scenario, &clients, &servers)).collect();
-        let mut out = std::io::stdout();
+        let (mut out, mut told) = (std::io::stdout(), BTreeSet::new());
         good &= perform(args, cells, |cell, state| match state {
             State::Done(outcome) => Ok(writeln!(out, "{}", record(cell, Some(outcome)))?),
             State::NotBuilt => Ok(writeln!(out, "{}", record(cell, None))?),
-            State::Failed(why) => Ok(eprintln!("portway: {why}")),
+            State::Failed(why) => {
+                if told.insert(why.clone()) {
+                    eprintln!("portway: not tried: {why}");
+                }
+                Ok(())
+            }
             State::Waiting | State::Running => Ok(()),
         })?;
         return Ok(code(good));
