@@ -133,11 +133,13 @@ impl Cell {
     #[must_use]
     pub fn piece(&self) -> Piece {
         let needed = self.scenario.needs_hole(self.mode);
+        let ours = self.server == Server::Portway;
         match (self.cure, self.scenario, self.scenario.place()) {
             (Cure::None | Cure::KernelHelper, ..) | (_, Scenario::Open, _) => Piece::None,
-            (.., Place::Server) if self.server == Server::Portway => Piece::Server,
-            // A gate reads what is not encrypted; for the rest the server has to tell it.
+            (.., Place::Server) if ours => Piece::Server,
             (.., Place::Between) if !(self.tls && needed) => Piece::Gate,
+            // A gate cannot read what is encrypted, so the server has to tell it; ours does.
+            (.., Place::Between) if ours => Piece::Agent,
             _ if needed => Piece::NotBuilt,
             _ => Piece::None,
         }
@@ -151,6 +153,8 @@ pub enum Piece {
     None,
     /// `portway gate run` on each machine between client and server.
     Gate,
+    /// The same, and `portway serve --pinholes agent:…` tells the one that is in the way.
+    Agent,
     /// `portway serve --pinholes nft`.
     Server,
     /// It does not exist yet.
@@ -249,7 +253,7 @@ mod tests {
         };
         assert_eq!(piece(Scenario::Open, Mode::Passive, true), Some(Piece::None));
         assert_eq!(piece(Scenario::ClientSide, Mode::Passive, true), Some(Piece::Gate));
-        assert_eq!(piece(Scenario::ClientSide, Mode::Active, true), Some(Piece::NotBuilt));
+        assert_eq!(piece(Scenario::ClientSide, Mode::Active, true), Some(Piece::Agent));
         assert_eq!(piece(Scenario::ClientSide, Mode::Active, false), Some(Piece::Gate));
         assert_eq!(piece(Scenario::ServerHost, Mode::Active, true), Some(Piece::Server));
         assert_eq!(piece(Scenario::ClientHost, Mode::Active, false), Some(Piece::NotBuilt));

@@ -9,6 +9,7 @@
 
 mod cell;
 mod error;
+mod gates;
 mod inside;
 mod network;
 mod program;

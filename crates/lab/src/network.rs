@@ -23,6 +23,9 @@ pub(crate) const GATE_AT_CLIENT: [&str; 2] = ["10.71.1.1", "fd71:1::1"];
 /// The gate as the server sees it.
 pub(crate) const GATE_AT_SERVER: [&str; 2] = ["10.71.2.1", "fd71:2::1"];
 
+/// The first of two gates as the server sees it.
+pub(crate) const FAR_GATE_AT_SERVER: &str = "10.71.3.1";
+
 /// The machines, wired up.
 pub(crate) struct Network {
     pub(crate) client: Host,

@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cell::{Cell, Family, Outcome, Piece, Server, Verdict};
 use crate::error::LabError;
+use crate::gates;
 use crate::network::{self, GATE_AT_CLIENT, Network, SERVER, filter};
 use crate::program;
 use crate::rules::{self, CONTROL};
@@ -43,9 +44,12 @@ pub(crate) fn perform(cell: &Cell, limit: Duration, folder: &Path) -> Result<Out
     }
     filter(&network.client, rules::client_host(cell.scenario, cell.cure))?;
     filter(&network.server, rules::server_host(cell.scenario, cell.cure))?;
-    if cell.piece() == Piece::Gate {
+    if cell.piece() == Piece::Agent {
+        gates::enroll(folder)?;
+    }
+    if matches!(cell.piece(), Piece::Gate | Piece::Agent) {
         for (index, gate) in network.gates.iter().enumerate() {
-            start_gate(gate, folder, index)?;
+            gates::start(cell, gate, folder, index)?;
         }
     }
     let family = usize::from(cell.family == Family::V6);
@@ -88,6 +92,9 @@ fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError
                 portway.arg("--listen").arg(format!("{ip}:{CONTROL}"));
             }
             portway.args(["--tls", if cell.tls { "on" } else { "off" }]);
+            if cell.piece() == Piece::Agent {
+                gates::tell(cell, &mut portway, folder);
+            }
             if cell.piece() == Piece::Server {
                 // A socket that is not there: the helper of the machine around us is none of our business.
                 portway.arg("--pinholes").arg(format!("nft:{}", folder.join("no-helper").display()));
@@ -146,22 +153,13 @@ fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<
     std::fs::write(file, lines.join("\n")).map_err(LabError::system("no configuration for vsftpd"))
 }
 
-/// Starts the gate on a machine between, and waits until it says that it is ready.
-fn start_gate(host: &Host, folder: &Path, index: usize) -> Result<(), LabError> {
-    let log = folder.join(format!("gate-{index}.log"));
-    let mut command = program::ourselves();
-    command.args(["gate", "run", "--interface", "cli", "--status-socket"]);
-    command.arg(folder.join(format!("gate-{index}.sock"))).current_dir(folder).env("HOME", folder);
-    host.run(move || {
-        let mut child = spawn(&mut command, &log)?;
-        until(&mut child, "portway gate", &log, || {
-            std::fs::read_to_string(&log).is_ok_and(|text| text.lines().any(|line| line == "ready"))
-        })
-    })?
-}
-
 /// Waits until what was started `is` as wanted, or has ended, or has had its time.
-fn until(child: &mut Child, name: &str, log: &Path, is: impl Fn() -> bool) -> Result<(), LabError> {
+pub(crate) fn until(
+    child: &mut Child,
+    name: &str,
+    log: &Path,
+    is: impl Fn() -> bool,
+) -> Result<(), LabError> {
     let end = Instant::now() + START;
     while !is() {
         let ended = child.try_wait().map_err(LabError::system("the server"))?.is_some();
@@ -213,7 +211,7 @@ fn ends_within(child: &Child, limit: Duration) -> std::io::Result<bool> {
     Ok(ready == 1)
 }
 
-fn spawn(command: &mut Command, log: &Path) -> Result<Child, LabError> {
+pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Child, LabError> {
     let log = File::create(log).map_err(LabError::system("no log"))?;
     let both = log.try_clone().map_err(LabError::system("no log"))?;
     command.stdin(Stdio::null()).stdout(both).stderr(log).spawn().map_err(LabError::system("no program"))
