@@ -26,6 +26,9 @@ pub(crate) const SMALL: u64 = 128 * 1024;
 /// Files whose commands are under way at the same time, at most.
 const WINDOW: usize = 16;
 
+/// Silence in a batch of small files after which the server is taken to have lost its place.
+const QUIET: Duration = Duration::from_secs(4);
+
 /// One file to fetch.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -213,12 +216,19 @@ impl Connection {
             if flights.is_empty() {
                 break;
             }
-            let deadline = Instant::now() + self.settings().timeouts.stall;
-            let Ok(Some(event)) = self.next_event(deadline).await else { break };
+            let patience = self.data_budget(QUIET).min(self.settings().timeouts.stall);
+            let event = match self.next_event(Instant::now() + patience).await {
+                Ok(Some(event)) => event,
+                // Servers that read commands while a transfer runs mix up the data connections, and stop.
+                Ok(None) => {
+                    self.learn_no_pipelining();
+                    break;
+                }
+                Err(_) => break,
+            };
             let Event::Answer(Answer { id, reply, last, fits, .. }) = event else { continue };
             if !fits {
-                let key = self.memory_key().to_owned();
-                self.settings().memory.learn(&key, |fact| fact.no_pipelining = true);
+                self.learn_no_pipelining();
                 self.mark_broken();
                 break;
             }
@@ -260,6 +270,11 @@ impl Connection {
             alone.push(flight.job);
         }
         alone
+    }
+
+    fn learn_no_pipelining(&self) {
+        self.trace_note("commands sent ahead confuse this server: one file at a time from now on");
+        self.settings().memory.learn(self.memory_key(), |fact| fact.no_pipelining = true);
     }
 
     /// Queues the pair of commands for one file.

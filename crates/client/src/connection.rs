@@ -300,6 +300,10 @@ impl Connection {
         self.tls.clone().filter(|_| self.private)
     }
 
+    pub(crate) fn trace_note(&self, text: &str) {
+        self.trace.note(text);
+    }
+
     pub(crate) fn mark_broken(&mut self) {
         self.broken = true;
     }
