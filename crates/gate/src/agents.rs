@@ -27,10 +27,7 @@ impl Gatekeeper for Agents {
     fn open(&self, agent: &Agent, client: IpAddr, want: Expected) -> Result<Opened, Denied> {
         let to_server = want.from == client;
         let server = if to_server { want.to().ip() } else { want.from };
-        let Some(session) = self.ledger.session_between(client, server) else {
-            let why = format!("no control connection between {client} and {server} passes this gate");
-            return Err(Denied::Rule(why));
-        };
+        let session = self.ledger.session_between(client, server).map_err(Denied::Rule)?;
         let nat = session.nat(to_server, want.to(), None);
         // The server may know the client by another address than the packets bear here.
         let from = if to_server { session.client.ip() } else { want.from };

@@ -10,6 +10,9 @@ use portway_proto::watch::WatchPolicy;
 pub struct GateConfig {
     /// Ports of control connections. Default 21.
     pub ports: Vec<u16>,
+    /// Ports of control connections under TLS from the first octet on (implicit FTPS). They pass unread, so that the
+    /// gate knows whose announcements by an agent to believe. Default none; 990 is usual.
+    pub implicit_ports: Vec<u16>,
     /// Take over only what comes in by these interfaces. Default empty: by any.
     pub interfaces: Vec<String>,
     /// The bit of the packet mark that says "this belongs to a socket of the gate". Default [`SOCKET_MARK`].
@@ -45,6 +48,7 @@ impl Default for GateConfig {
     fn default() -> Self {
         Self {
             ports: vec![21],
+            implicit_ports: Vec::new(),
             interfaces: Vec::new(),
             mark: SOCKET_MARK,
             routing_table: ROUTING_TABLE,

@@ -90,7 +90,8 @@ impl Drop for Intercept {
 /// The rules, as `nft -f` reads them; `listener` are the ports of our listeners for IPv4 and IPv6.
 pub(crate) fn rules(config: &GateConfig, listener: [Option<u16>; 2]) -> String {
     let mark = config.mark;
-    let ports = config.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let ports =
+        config.ports.iter().chain(&config.implicit_ports).map(u16::to_string).collect::<Vec<_>>().join(", ");
     let take = format!("meta mark set meta mark or {mark:#x} accept");
     let mut text = format!(
         "table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\ntable inet {GATE_TABLE} {{

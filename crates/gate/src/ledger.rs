@@ -273,15 +273,24 @@ impl Ledger {
         self.tell(&mut inner, ended);
     }
 
-    /// The live session between these two, by the addresses that the server knows; the newest, if there are more.
-    #[must_use]
-    pub fn session_between(&self, client: IpAddr, server: IpAddr) -> Option<SessionRow> {
+    /// A live session between these two, by the addresses that the server knows.
+    ///
+    /// # Errors
+    /// Says that there is none, or that several clients share the address: who is meant is not guessed.
+    pub fn session_between(&self, client: IpAddr, server: IpAddr) -> Result<SessionRow, String> {
         let inner = self.lock();
         let fits = |row: &&SessionRow| {
             let known = row.client_seen_as.unwrap_or(row.client.ip());
             row.server.ip().to_canonical() == server && known.to_canonical() == client
         };
-        inner.sessions.values().rev().find(fits).cloned()
+        let mut fitting = inner.sessions.values().rev().filter(fits);
+        let Some(newest) = fitting.next() else {
+            return Err(format!("no control connection between {client} and {server} passes this gate"));
+        };
+        if fitting.any(|other| other.client.ip() != newest.client.ip()) {
+            return Err(format!("several clients share the address {client}"));
+        }
+        Ok(newest.clone())
     }
 
     /// Remembers a refusal, and logs it.

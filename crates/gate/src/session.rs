@@ -42,7 +42,8 @@ struct Session {
     replies: ReplyReader,
     /// The records of each side, while it speaks TLS.
     tls: [Option<Records>; 2],
-    /// Both sides have shaken hands: a clear line may follow.
+    /// TLS came first, and clear text never follows.
+    implicit: bool,
     hole: Option<u64>,
     client_ended: bool,
     over: bool,
@@ -62,7 +63,8 @@ pub(crate) async fn run(
     client_addr: SocketAddr,
 ) -> io::Result<()> {
     let server_addr = client.local_addr()?;
-    if !shared.config.ports.contains(&server_addr.port()) {
+    let implicit = shared.config.implicit_ports.contains(&server_addr.port());
+    if !implicit && !shared.config.ports.contains(&server_addr.port()) {
         // Not brought here by our rules: somebody on this host knocks at the listener.
         return Ok(());
     }
@@ -71,7 +73,7 @@ pub(crate) async fn run(
         Ok(place) => place,
         Err(refusal) => {
             shared.ledger.turn_away(client_addr.ip(), refusal);
-            return farewell(&mut client, format!("The firewall has {refusal}.")).await;
+            return farewell(&mut client, implicit, format!("The firewall has {refusal}.")).await;
         }
     };
     let connecting = timeout(shared.config.connect_within, connect_as(client_addr, server_addr)).await;
@@ -79,7 +81,7 @@ pub(crate) async fn run(
         Ok(server) => server,
         Err(error) => {
             shared.ledger.turn_away(client_addr.ip(), format_args!("{server_addr} is not reached: {error}"));
-            return farewell(&mut client, format!("The server cannot be reached: {error}.")).await;
+            return farewell(&mut client, implicit, format!("The server cannot be reached: {error}.")).await;
         }
     };
     let server_seen_as = translated_from(&client, server_addr);
@@ -95,7 +97,7 @@ pub(crate) async fn run(
         server_seen_as,
         client_seen_as,
         user: None,
-        opaque: false,
+        opaque: implicit,
     };
     let number = shared.ledger.begin(|session| SessionRow { session, ..row.clone() });
     let session = Session {
@@ -110,7 +112,8 @@ pub(crate) async fn run(
         server,
         lines: LineReader::new().strict(),
         replies: ReplyReader::new().strict(),
-        tls: [None, None],
+        tls: if implicit { [Some(Records::default()), Some(Records::default())] } else { [None, None] },
+        implicit,
         hole: None,
         client_ended: false,
         over: false,
@@ -120,8 +123,11 @@ pub(crate) async fn run(
     result
 }
 
-/// Says 421 and closes.
-async fn farewell(client: &mut TcpStream, why: String) -> io::Result<()> {
+/// Says 421 and closes; under implicit TLS there is nobody to say it to.
+async fn farewell(client: &mut TcpStream, implicit: bool, why: String) -> io::Result<()> {
+    if implicit {
+        return Ok(());
+    }
     let mut line = Vec::new();
     Reply::new(Code::UNAVAILABLE, why).emit(&mut line);
     client.write_all(&line).await?;
@@ -352,12 +358,8 @@ impl Session {
             return Ok(clear);
         }
         // Clear text in place of a handshake is no CCC.
-        if self.tls.iter().flatten().any(|records| !records.has_spoken()) {
-            self.shared.ledger.refuse(
-                self.number,
-                self.client_addr.ip(),
-                "clear text in place of TLS after AUTH",
-            );
+        if self.implicit || self.tls.iter().flatten().any(|records| !records.has_spoken()) {
+            self.shared.ledger.refuse(self.number, self.client_addr.ip(), "clear text in place of TLS");
             self.over = true;
             return Ok(&[]);
         }

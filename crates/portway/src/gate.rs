@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod enroll;
+mod privileges;
 mod run;
 mod status;
 

@@ -38,6 +38,10 @@ pub(crate) struct RunArgs {
     /// A port of control connections (repeatable) [default: 21]
     #[arg(long = "port", value_name = "PORT")]
     pub(crate) ports: Vec<u16>,
+    /// A port of control connections that are under TLS from the first octet on, 990 as a rule; they pass unread
+    /// (repeatable) [default: none]
+    #[arg(long = "implicit-port", value_name = "PORT")]
+    pub(crate) implicit_ports: Vec<u16>,
     /// Take over only what comes in here (repeatable) [default: any interface]
     #[arg(long = "interface", value_name = "NAME")]
     pub(crate) interfaces: Vec<String>,

@@ -29,6 +29,7 @@ pub(crate) struct Settings {
 struct File {
     engine: Option<Engine>,
     ports: Vec<u16>,
+    implicit_ports: Vec<u16>,
     interfaces: Vec<String>,
     auth_tls: Option<AuthTlsArg>,
     no_ccc: bool,
@@ -59,7 +60,11 @@ impl Settings {
         if !ports.is_empty() {
             gate.ports = ports;
         }
-        if gate.ports.contains(&0) {
+        gate.implicit_ports = either(args.implicit_ports, file.implicit_ports);
+        if let Some(both) = gate.ports.iter().find(|port| gate.implicit_ports.contains(port)) {
+            bail!("port {both} is either plain or under TLS from the first octet on");
+        }
+        if gate.ports.iter().chain(&gate.implicit_ports).any(|port| *port == 0) {
             bail!("port 0 is no port of control connections");
         }
         gate.interfaces = if args.interfaces.is_empty() { file.interfaces } else { args.interfaces };

@@ -58,6 +58,14 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
 impl Field {
     pub(crate) fn new(wall: Wall) -> Self {
         let lab = Lab::new();
+        // While an address is being tried out, neighbours are not asked, and first packets wait for seconds.
+        let settled = || crate::lab::run("ip -6 addr show tentative").is_empty();
+        assert!(
+            until(Duration::from_secs(10), || {
+                settled() && lab.client.run(move || settled()) && lab.server.run(move || settled())
+            }),
+            "addresses stay tentative"
+        );
         wall.build();
         let folder = std::env::temp_dir().join(format!("portway-gate-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);

@@ -28,13 +28,18 @@ pub(crate) fn field() -> Field {
     crate::lab::nft("add rule inet admin input iifname srv tcp dport 8021 accept");
     let [gate, server] = enroll(&field);
     let pinholes = format!("agent:{INNER}");
-    field.gate(&["--agent", INNER, "--agent-dir", &gate]).portway(&[
+    let implicit = SERVER.map(|server| at(server, 990).to_string());
+    field.gate(&["--agent", INNER, "--agent-dir", &gate, "--implicit-port", "990"]).portway(&[
         "--tls",
         "required",
         "--pinholes",
         &pinholes,
         "--agent-dir",
         &server,
+        "--implicit",
+        &implicit[0],
+        "--implicit",
+        &implicit[1],
     ])
 }
 
@@ -90,6 +95,29 @@ fn ftps_passes_a_strict_gate_in_both_modes_and_families() {
         }
         assert!(field.log().contains("by=CN=ftp"), "{}", field.log());
         assert!(until(Duration::from_secs(5), || !field.status().contains(r#""kind":"hole""#)));
+    });
+}
+
+#[test]
+fn implicit_ftps_passes_a_strict_gate() {
+    inside("ftps::implicit_ftps_passes_a_strict_gate", || {
+        let field = field();
+        for (family, server) in SERVER.iter().enumerate() {
+            let url = if family == 0 {
+                format!("ftps://{server}/{FILE}")
+            } else {
+                format!("ftps://[{server}]/{FILE}")
+            };
+            let words = ["curl", "-sS", "-g", "-k", "-o", "got", &url].map(str::to_owned);
+            let (output, _) = field.client(&words, Duration::from_secs(15));
+            assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        // Whoever speaks plain FTP there is cut off, or the plain port's rules could be got round.
+        let mut plain = field.lab.client.run(|| std::net::TcpStream::connect(at(SERVER[0], 990)).unwrap());
+        std::io::Write::write_all(&mut plain, b"USER ann\r\n").unwrap();
+        plain.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert!(matches!(std::io::Read::read(&mut plain, &mut [0; 9]), Ok(0) | Err(_)));
+        assert!(until(Duration::from_secs(5), || field.status().contains("clear text in place of TLS")));
     });
 }
 

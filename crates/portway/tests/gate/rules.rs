@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::field::{inside, until};
+use crate::field::{Field, Server, Wall, inside, until};
 use crate::lab::{GATE, OTHER_CLIENT, at};
 use crate::words::{SOON, Stage, at_once};
 
@@ -463,6 +463,58 @@ fn rule_38_one_client_cannot_take_all() {
             let _ = std::io::Read::read_to_string(&mut &third, &mut text);
             assert!(text.starts_with("421 "), "{text:?}");
         }
+    });
+}
+
+#[test]
+fn rule_36_a_byte_costs_the_gate_nothing() {
+    inside("rules::rule_36_a_byte_costs_the_gate_nothing", || {
+        let field = Field::new(Wall::Strict).gate(&[]).server(Server::Portway);
+        let big = std::fs::File::create(field.folder.join("pub/big.bin")).unwrap();
+        big.set_len(512 << 20).unwrap();
+        let fetch = |name: &str| {
+            let before = ticks(&field);
+            let url = format!("ftp://{}/{name}", crate::lab::SERVER[0]);
+            let words = ["curl", "-sS", "-o", "/dev/null", &url].map(str::to_owned);
+            let (output, _) = field.client(&words, Duration::from_secs(60));
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            ticks(&field) - before
+        };
+        let (small, large) = (fetch(crate::field::FILE), fetch("big.bin"));
+        println!("CPU of the gate: {small} ticks for 1 MiB, {large} ticks for 512 MiB");
+        assert!(large <= small + 3, "{small} ticks for 1 MiB, {large} ticks for 512 MiB");
+    });
+}
+
+/// CPU time of the gate, in hundredths of a second.
+fn ticks(field: &Field) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", field.gate.as_ref().unwrap().id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn rule_39_the_gate_keeps_no_capability_that_it_does_not_need() {
+    inside("rules::rule_39_the_gate_keeps_no_capability_that_it_does_not_need", || {
+        let stage = Stage::new(&[]);
+        let pid = stage.field.gate.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        // CAP_NET_ADMIN is bit 12, CAP_NET_BIND_SERVICE bit 10.
+        for line in ["CapPrm:\t0000000000001400", "CapEff:\t0000000000001400", "NoNewPrivs:\t1"] {
+            assert!(status.contains(line), "{status}");
+        }
+    });
+}
+
+#[test]
+fn rule_40_idle_control_connections_are_kept_alive() {
+    inside("rules::rule_40_idle_control_connections_are_kept_alive", || {
+        let stage = Stage::new(&[]);
+        let _d = stage.session(0);
+        let look = || crate::lab::run("ss -tno state established sport = :21 or dport = :21");
+        // Another timer is shown while an acknowledgement is on its way.
+        let both = || look().matches("timer:(keepalive").count() == 2;
+        assert!(until(SOON, both), "towards both sides: {}", look());
     });
 }
 
