@@ -109,7 +109,14 @@ impl Subject {
     /// # Errors
     /// As [`Subject::start`].
     pub fn start_on(tree: Tree, options: &Options) -> Result<Self> {
-        let kind = Kind::chosen()?;
+        Self::start_kind(Kind::chosen()?, tree, options)
+    }
+
+    /// The same with a server of the caller's choice, whatever the environment says.
+    ///
+    /// # Errors
+    /// As [`Subject::start`].
+    pub fn start_kind(kind: Kind, tree: Tree, options: &Options) -> Result<Self> {
         let certificate = Certificate::new("portway e2e")?;
         match kind {
             Kind::Portway => portway::start(tree, certificate, options),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::Certificate;
 
@@ -21,13 +21,15 @@ pub struct TlsOptions {
     pub old: bool,
     /// Whether tickets are kept and used. Default true.
     pub resume: bool,
+    /// Offers AES-128-GCM alone (under TLS 1.3), so that servers with other preferences do the same work.
+    pub aes128: bool,
     /// Protocols offered by ALPN. RFC 7301.
     pub alpn: Vec<Vec<u8>>,
 }
 
 impl Default for TlsOptions {
     fn default() -> Self {
-        Self { old: false, resume: true, alpn: Vec::new() }
+        Self { old: false, resume: true, aes128: false, alpn: Vec::new() }
     }
 }
 
@@ -45,9 +47,12 @@ impl Tls {
     pub fn new(certificate: &Certificate, options: TlsOptions) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate.authority())?)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if options.aes128 {
+            provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
+        }
         let versions = if options.old { &[&rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)?
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -26,7 +26,15 @@ impl Tree {
     /// # Errors
     /// When there is no temporary folder to make it in.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("portway-e2e-").tempdir()?;
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// The same below `parent`.
+    ///
+    /// # Errors
+    /// When it cannot be made there.
+    pub fn new_in(parent: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("portway-e2e-").tempdir_in(parent)?;
         open_up(folder.path())?;
         Ok(Self { folder })
     }

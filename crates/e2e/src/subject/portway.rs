@@ -82,7 +82,9 @@ fn binary() -> Result<PathBuf> {
         return Ok(named.into());
     }
     let test = std::env::current_exe()?;
-    let target = test.parent().and_then(Path::parent).context("tests live in target/PROFILE/deps")?;
+    // Tests live in target/PROFILE/deps, programs in target/PROFILE.
+    let folder = test.parent().context("a program has a folder")?;
+    let target = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let (binary, stamp) = (target.join("portway"), target.join(".portway-e2e-built"));
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("crates/e2e has a parent")?;
     let built =

@@ -60,6 +60,8 @@ fn spawn(subject: &Subject, at: SocketAddr, implicit: bool, tls: bool) -> Result
     let mut config = String::new();
     let yes = |on: bool| if on { "YES" } else { "NO" };
     let (chain, key) = (subject.certificate.chain(), subject.certificate.key());
+    let folder = chain.parent().context("the certificate has a folder")?;
+    let log = folder.join("vsftpd.log");
     for (name, value) in [
         ("listen", yes(!v6)),
         ("listen_ipv6", yes(v6)),
@@ -85,6 +87,10 @@ fn spawn(subject: &Subject, at: SocketAddr, implicit: bool, tls: bool) -> Result
         ("pasv_min_port", "21000"),
         ("pasv_max_port", "29999"),
         ("hide_ids", "YES"),
+        ("max_clients", "0"),
+        ("max_per_ip", "0"),
+        ("xferlog_enable", "YES"),
+        ("vsftpd_log_file", &log.display().to_string()),
         ("ssl_enable", yes(tls)),
         ("force_local_data_ssl", "NO"),
         ("force_local_logins_ssl", "NO"),
@@ -96,7 +102,6 @@ fn spawn(subject: &Subject, at: SocketAddr, implicit: bool, tls: bool) -> Result
     ] {
         writeln!(config, "{name}={value}")?;
     }
-    let folder = chain.parent().context("the certificate has a folder")?;
     let file = folder.join(format!("vsftpd-{}-{}.conf", yes(v6), yes(implicit)));
     std::fs::write(&file, config)?;
     let pam = folder.join("pam.d");

@@ -114,7 +114,7 @@ fn swaps_none(tickets: Tickets, rounds: usize) -> Result<(usize, usize)> {
                     match tickets {
                         Tickets::None => {}
                         Tickets::Own => {
-                            control.secure(&Tls::new(&subject.certificate, TlsOptions::default())?)?
+                            control.secure(&Tls::new(&subject.certificate, TlsOptions::default())?)?;
                         }
                         Tickets::Shared => control.secure(shared)?,
                     }

@@ -1,0 +1,116 @@
+//! A client that costs as little as it can: what is measured shares the machine with it.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use portway_e2e::{Control, Data, Tls};
+use rustix::net::RecvFlags;
+
+const PIECE: usize = 1 << 20;
+
+/// Downloads and throws away; returns the octets. In clear the kernel throws them away.
+///
+/// # Errors
+/// When the transfer fails.
+pub(crate) fn download(control: &mut Control, name: &str) -> Result<u64> {
+    let mut data = control.begin(format!("RETR {name}"))?;
+    let mut room = vec![0; PIECE];
+    let mut sum = 0;
+    loop {
+        let n = match &mut data {
+            // TRUNC on TCP counts octets without copying them; see tcp(7).
+            Data::Plain(stream) => rustix::net::recv(&*stream, room.as_mut_slice(), RecvFlags::TRUNC)?.1,
+            Data::Tls(stream) => stream.read(&mut room)?,
+        };
+        if n == 0 {
+            break;
+        }
+        sum += n as u64;
+    }
+    if let Data::Tls(stream) = &mut data {
+        stream.conn.send_close_notify();
+        // The server may be gone already.
+        let _ = stream.conn.complete_io(&mut stream.sock);
+    }
+    drop(data);
+    control.end()?;
+    Ok(sum)
+}
+
+/// Uploads a file; returns the octets. In clear the kernel sends it.
+///
+/// # Errors
+/// When the transfer fails.
+pub(crate) fn upload(control: &mut Control, file: &File, name: &str) -> Result<u64> {
+    let length = file.metadata()?.len();
+    let mut data = control.begin(format!("STOR {name}"))?;
+    let mut at = 0;
+    match &mut data {
+        Data::Plain(stream) => {
+            while at < length {
+                ensure!(rustix::fs::sendfile(&*stream, file, Some(&mut at), PIECE)? > 0, "the file shrank");
+            }
+        }
+        Data::Tls(stream) => {
+            let mut room = vec![0; 1 << 18];
+            while at < length {
+                let n = std::os::unix::fs::FileExt::read_at(file, &mut room, at)?;
+                stream.write_all(room.get(..n).context("a read fits its room")?)?;
+                at += n as u64;
+            }
+        }
+    }
+    data.finish()?;
+    control.end()?;
+    Ok(at)
+}
+
+/// Downloads a small file `count` times in one session, and returns how many data connections
+/// resumed a TLS session.
+///
+/// # Errors
+/// When a transfer fails, or brings something else than 1 KiB.
+pub(crate) fn small_files(control: &mut Control, name: &str, count: usize) -> Result<usize> {
+    let mut resumed = 0;
+    for _ in 0..count {
+        let mut data = control.begin(format!("RETR {name}"))?;
+        ensure!(data.read_all()?.len() == 1024);
+        resumed += usize::from(data.resumed()?);
+        drop(data);
+        control.end()?;
+    }
+    Ok(resumed)
+}
+
+/// From the command of a listing to its first octet.
+///
+/// # Errors
+/// When the listing fails.
+pub(crate) fn first_octet(control: &mut Control, folder: &str) -> Result<Duration> {
+    let to = control.epsv()?;
+    let mut data = control.join(to)?;
+    let begun = Instant::now();
+    control.send(format!("LIST {folder}\r\n"))?;
+    data.read_exact(&mut [0; 1])?;
+    let waited = begun.elapsed();
+    data.read_all()?;
+    drop(data);
+    control.expect_reply(150)?;
+    control.end()?;
+    Ok(waited)
+}
+
+/// A logged-in session, under TLS if there are settings for it.
+///
+/// # Errors
+/// When the server refuses it.
+pub(crate) fn session(subject: &portway_e2e::Subject, tls: Option<&Tls>) -> Result<Control> {
+    let mut control = Control::connect(subject.port()?)?;
+    if let Some(tls) = tls {
+        control.secure(tls)?;
+    }
+    control.login(subject.account())?;
+    Ok(control)
+}
