@@ -77,7 +77,7 @@ fn obey(
             let reply = session.offered(verb, announced);
             well_formed(&reply);
         }
-        Action::Target(vetted) => {
+        Action::Target(_, vetted) => {
             assert!(in_before, "a target from somebody who is not logged in");
             assert_eq!(vetted.addr().ip().to_canonical(), peer, "a bounce");
             assert!(vetted.addr().port() >= 1024, "a privileged port");

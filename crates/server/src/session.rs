@@ -212,7 +212,7 @@ impl Session {
             }
             Action::Verify { user, secret } => return self.log_in(&user, secret).await,
             Action::Offer(verb) => self.offer(verb).await,
-            Action::Target(vetted) => self.target(vetted).await,
+            Action::Target(verb, vetted) => self.target(verb, vetted).await,
             Action::Transfer(transfer) => return self.transfer(&transfer).await,
             Action::Perform(command) => match &mut self.user {
                 Some(user) => attended(&mut self.control, user.perform(command, &self.dialogue)).await?,
@@ -290,9 +290,8 @@ impl Session {
     }
 
     /// PORT and EPRT, the address vetted.
-    async fn target(&mut self, to: Vetted) -> Reply {
+    async fn target(&mut self, verb: Verb, to: Vetted) -> Reply {
         self.pending = Pending::Nothing;
-        let verb = if to.addr().is_ipv4() { Verb::Port } else { Verb::Eprt };
         match self.shared.broker.expect(&self.party(), to).await {
             Ok(dial) => {
                 self.pending = Pending::Dial(verb, Box::new(dial));

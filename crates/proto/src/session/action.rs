@@ -120,8 +120,8 @@ pub enum Action<'a> {
     },
     /// Open a passive port and say [`ServerSession::offered`]; the verb tells which reply it makes.
     Offer(Verb),
-    /// Let nothing but this be dialled next, open a pinhole for it and say [`ServerSession::targeted`].
-    Target(Vetted),
+    /// Let nothing but this be dialled next, open a pinhole for it and say [`ServerSession::targeted`]; the verb is for the log.
+    Target(Verb, Vetted),
     /// Move data; the session has forgotten channel and restart offset.
     Transfer(Transfer<'a>),
     /// Do it on the storage and send the reply that fits.

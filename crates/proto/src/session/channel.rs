@@ -43,7 +43,7 @@ impl ServerSession {
         }
         self.channel = Channel::None;
         match announced.vet(self.peer) {
-            Ok(vetted) => Action::Target(vetted),
+            Ok(vetted) => Action::Target(verb, vetted),
             Err(refused) => reply(Code::BAD_PARAMETER, format_args!("{}: {refused}.", verb.name())),
         }
     }
