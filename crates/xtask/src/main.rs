@@ -17,6 +17,7 @@ cargo xtask test [--yes] [ARGS for nextest]   install what the tests need (asks 
 cargo xtask layers                            check which crate may import which
 cargo xtask sizes                             check that no source file grows beyond 500 lines
 cargo xtask docs [--check]                    write docs/rfc-compliance.md, or fail when it is stale
+cargo xtask bench server [--rounds N] [--quick]   measure the server beside vsftpd; see bench/results
 cargo xtask fuzz [--seconds N] [TARGET…]      run the fuzz targets, 60 s each unless told
 cargo xtask help                              this text";
 
@@ -43,6 +44,9 @@ fn dispatch(chore: &str, args: Vec<String>) -> Result<()> {
             [flag] if flag == "--check" => compliance::check(),
             _ => bail!("expected nothing or --check"),
         },
+        "bench" => {
+            run::checked(run::cargo().args(["run", "--release", "-p", "portway-bench", "--"]).args(args))
+        }
         "fuzz" => {
             let (seconds, targets) = fuzz_args(args)?;
             fuzz::run(seconds, &targets)
