@@ -11,6 +11,7 @@ use portway_nft::{End, Ended, Filter, Holes, Key, OpenError, Translation, Transl
 use portway_ops::{Log, Notice, Shown, Warning};
 use serde::Serialize;
 
+use crate::nat::Shared;
 use crate::rate::Rate;
 
 /// Refusals remembered for the status.
@@ -26,7 +27,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Inner {
     holes: Holes<Filter>,
-    translations: Translations,
+    translations: Shared,
     rate: Rate,
     stories: BTreeMap<u64, Story>,
     sessions: BTreeMap<u64, SessionRow>,
@@ -164,7 +165,7 @@ impl Ledger {
     pub fn new(holes: Holes<Filter>, translations: Translations, per_second: u32, log: Log) -> Self {
         let inner = Inner {
             holes,
-            translations,
+            translations: Shared::new(translations),
             rate: Rate::new(per_second),
             stories: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -195,10 +196,10 @@ impl Ledger {
         }
         let want = Want { key: Key::new(from, to), within };
         // First the way, then the door: a translation alone lets nothing through.
-        inner.translate(&asking.translate, within).map_err(NotOpened::Translation)?;
+        inner.translations.begin(&asking.translate, within).map_err(NotOpened::Translation)?;
         let opened = inner.holes.open(&want, asking.holder, now);
         if opened.is_err() {
-            inner.translate_no_more(&asking.translate);
+            inner.translations.end(&asking.translate);
         }
         let hole = opened?;
         inner.counts.opened += 1;
@@ -343,7 +344,7 @@ impl Ledger {
                 }
             };
             let Some(story) = inner.stories.remove(&hole.id) else { continue };
-            inner.translate_no_more(&story.translated);
+            inner.translations.end(&story.translated);
             let lived = story.opened.elapsed().as_millis();
             let detail = format!("{} {how} lived={lived}ms", story.row);
             self.log.record(Notice { what: "hole", detail: Shown::from(detail) });
@@ -353,25 +354,6 @@ impl Ledger {
     /// The book is whole between any two calls, so a panic elsewhere does not close it.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn translate(&mut self, all: &[Translation], within: Duration) -> io::Result<()> {
-        for (done, one) in all.iter().enumerate() {
-            if let Err(error) = self.translations.add(one, within) {
-                self.translate_no_more(all.get(..done).unwrap_or_default());
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn translate_no_more(&mut self, all: &[Translation]) {
-        for one in all {
-            // Gone already if its time was up.
-            let _ = self.translations.remove(one);
-        }
     }
 }
 

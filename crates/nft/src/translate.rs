@@ -15,7 +15,7 @@ use crate::socket::Netlink;
 use crate::table::{INET, kind};
 
 /// What is done to the first packet of a connection, and to all others with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Translation {
     /// A new destination.
     To {

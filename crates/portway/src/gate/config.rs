@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use portway_gate::{GateConfig, STATUS_SOCKET};
+use portway_gate::{GateConfig, GateError, STATUS_SOCKET};
 use portway_proto::watch::AuthTls;
 use serde::Deserialize;
 
@@ -74,7 +74,7 @@ impl Settings {
         gate.watch.auth_tls = match args.auth_tls.or(file.auth_tls).unwrap_or_default() {
             AuthTlsArg::Pass => AuthTls::Pass,
             AuthTlsArg::Refuse => AuthTls::Refuse,
-            AuthTlsArg::Bridge => AuthTls::Bridge,
+            AuthTlsArg::Bridge => return Err(GateError::Bridge.into()),
         };
         gate.watch.ccc = !(args.no_ccc || file.no_ccc);
         gate.watch.login_first = !(args.before_login || file.before_login);

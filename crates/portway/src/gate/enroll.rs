@@ -55,10 +55,12 @@ pub(crate) fn gate_tls(dir: Option<&PathBuf>) -> Result<ServerTls> {
     let dir = folder(dir);
     let identity = Identity::load(&dir.join("gate.pem"), &dir.join("gate.key"))
         .context("--agent needs certificates; `portway gate enroll` makes them")?;
-    let mut options = ServerTlsOptions::default();
-    options.client_ca = Some(dir.join("ca.pem"));
-    options.require_client_cert = true;
-    options.min = TlsMin::V13;
+    let options = ServerTlsOptions {
+        client_ca: Some(dir.join("ca.pem")),
+        require_client_cert: true,
+        min: TlsMin::V13,
+        ..ServerTlsOptions::default()
+    };
     Ok(ServerTls::new(identity, options)?)
 }
 

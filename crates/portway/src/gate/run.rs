@@ -9,7 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use portway_agent::AgentServer;
 use portway_gate::{Agents, Gate, Status};
+use portway_net::ServerTls;
 use portway_ops::{Log, Notice, Shown, Sink};
+use portway_proto::watch::AuthTls;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::RunArgs;
@@ -26,21 +29,32 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
 
 async fn gate(settings: Settings) -> Result<ExitCode> {
     let log = Log::new(settings.log_format.into(), Sink::stderr()).context("the log cannot be started")?;
+    let agents = match settings.agent {
+        Some(at) => Some(agents(at, settings.agent_dir.as_ref())?),
+        None => None,
+    };
     let status = Status::listen(&settings.status_socket)
         .with_context(|| format!("cannot listen on {}", settings.status_socket.display()))?;
     let ports = settings.gate.ports.clone();
+    let auth_tls = match settings.gate.watch.auth_tls {
+        AuthTls::Refuse => "AUTH TLS refused",
+        _ => "AUTH TLS passed",
+    };
     let gate = Gate::start(settings.gate, log.clone())?;
     let telling = tokio::spawn(status.serve(gate.ledger()));
-    let listening = match settings.agent {
-        Some(at) => Some(tokio::spawn(agents(at, settings.agent_dir.as_ref(), &gate)?.serve())),
-        None => None,
-    };
+    let listening = agents.map(|(listener, tls)| {
+        let keeper = Arc::new(Agents::new(gate.ledger()));
+        tokio::spawn(AgentServer::new(listener, tls, keeper).serve())
+    });
     {
         use std::io::Write as _;
         // A closed standard output is no reason not to run.
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "portway gate {}", env!("CARGO_PKG_VERSION"));
-        let _ = writeln!(out, "watching  ports {ports:?}, IPv4 and IPv6");
+        let _ = writeln!(out, "watching  ports {ports:?}, {auth_tls}; IPv4 and IPv6");
+        if let Some(at) = settings.agent {
+            let _ = writeln!(out, "agents    {at}");
+        }
         let _ = writeln!(out, "status    portway gate status");
         let _ = writeln!(out, "ready");
         let _ = out.flush();
@@ -63,8 +77,8 @@ async fn gate(settings: Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn agents(at: SocketAddr, dir: Option<&PathBuf>, gate: &Gate) -> Result<AgentServer> {
+fn agents(at: SocketAddr, dir: Option<&PathBuf>) -> Result<(TcpListener, ServerTls)> {
     let tls = super::enroll::gate_tls(dir)?;
     let listener = portway_net::listen(at).with_context(|| format!("cannot listen on {at} for agents"))?;
-    Ok(AgentServer::new(listener, tls, Arc::new(Agents::new(gate.ledger()))))
+    Ok((listener, tls))
 }

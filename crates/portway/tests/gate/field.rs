@@ -62,7 +62,7 @@ impl Field {
         let settled = || crate::lab::run("ip -6 addr show tentative").is_empty();
         assert!(
             until(Duration::from_secs(10), || {
-                settled() && lab.client.run(move || settled()) && lab.server.run(move || settled())
+                settled() && lab.client.run(settled) && lab.server.run(settled)
             }),
             "addresses stay tentative"
         );

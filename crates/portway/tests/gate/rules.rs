@@ -217,6 +217,21 @@ rules! {
         }
     }
 
+    rule_16_a_repeated_announcement_opens_nothing_by_itself |stage, family| {
+        let mut d = stage.session(family);
+        let to = d.client_port(5000);
+        d.client_listens(to);
+        let line = d.active(to);
+        d.exchange(&line, "200 Fine.");
+        assert!(d.server_reaches(to));
+        d.client.say(&line);
+        d.server.hears(&line);
+        assert!(d.server_is_kept_from(to), "without the server's consent");
+        d.server.say("200 Fine.");
+        d.client.hears("200");
+        assert!(d.server_reaches(to), "with it");
+    }
+
     rule_20_nothing_opens_before_the_login |stage, family| {
         let mut d = stage.connect(family);
         d.server.say("220 Hello.");
@@ -528,6 +543,37 @@ fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
             d.client.hears("534");
             d.is_alive();
         }
+    });
+}
+
+#[test]
+fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
+    inside("rules::settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start", || {
+        let file = std::env::temp_dir().join(format!("gate-{}.toml", std::process::id()));
+        std::fs::write(&file, "auth_tls = \"refuse\"\nhole_lifetime = \"3s\"\ndeny_ports = [5000]\n")
+            .unwrap();
+        let stage = Stage::new(&["--config", file.to_str().unwrap()]);
+        let mut d = stage.session(0);
+        d.client.say("AUTH TLS");
+        d.client.hears("534");
+        d.client.say(&d.active(d.client_port(5000)));
+        d.client.hears("501");
+        for (flags, words) in [
+            (&["--auth-tls", "bridge"][..], "ends TLS at the gate"),
+            (&["--engine", "inspect"], "not built yet"),
+            (&["--hole-lifetime", "61s"], "1s to 60s"),
+            (&["--agent", "127.0.0.1:0", "--agent-dir", "/nowhere"], "portway gate enroll"),
+        ] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_portway"))
+                .args(["gate", "run", "--status-socket", "/proc/none"])
+                .args(flags)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success());
+            assert!(said.contains(words), "{flags:?}: {said}");
+        }
+        std::fs::remove_file(file).unwrap();
     });
 }
 
