@@ -4,6 +4,7 @@ mod compliance;
 mod fuzz;
 mod layers;
 mod needs;
+mod peers;
 mod run;
 mod sizes;
 mod test;

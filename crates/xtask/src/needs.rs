@@ -16,6 +16,8 @@ enum Probe {
     Program(&'static str),
     /// A Perl module.
     Perl(&'static str),
+    /// A Python module.
+    Python(&'static str),
 }
 
 /// One thing that the tests need.
@@ -37,6 +39,8 @@ const fn perl(module: &'static str, package: &'static str) -> Need {
 
 /// Everything. Debian lets only one FTP server be installed at a time, so there is one: the peer of the benchmark.
 const NEEDS: &[Need] = &[
+    program("conntrack", "conntrack"),
+    program("iptables", "iptables"),
     program("lftp", "lftp"),
     program("curl", "curl"),
     program("ncftpget", "ncftp"),
@@ -45,6 +49,7 @@ const NEEDS: &[Need] = &[
     program("inetutils-ftp", "inetutils-ftp"),
     program("wget", "wget"),
     program("python3", "python3"),
+    Need { probe: Probe::Python("pip"), package: "python3-pip", service: None },
     program("perl", "perl"),
     perl("Net::FTP", "perl"),
     perl("IO::Socket::SSL", "libio-socket-ssl-perl"),
@@ -182,12 +187,8 @@ impl Probe {
     fn found(&self) -> bool {
         match self {
             Self::Program(name) => folders().any(|folder| is_executable(&folder.join(name))),
-            Self::Perl(module) => Command::new("perl")
-                .args(["-M".to_owned() + module, "-e1".to_owned()])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success()),
+            Self::Perl(module) => succeeds("perl", ["-M".to_owned() + module, "-e1".to_owned()]),
+            Self::Python(module) => succeeds("python3", ["-c".to_owned(), format!("import {module}")]),
         }
     }
 
@@ -195,8 +196,18 @@ impl Probe {
         match self {
             Self::Program(name) => (*name).to_owned(),
             Self::Perl(module) => format!("Perl's {module}"),
+            Self::Python(module) => format!("Python's {module}"),
         }
     }
+}
+
+fn succeeds(program: &str, args: [String; 2]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Result, bail};
 
+use crate::peers::Peers;
 use crate::{needs, run};
 
 /// Tests passed, failed, skipped.
@@ -25,12 +26,14 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
     let (yes, args): (Vec<String>, Vec<String>) = args.into_iter().partition(|arg| arg == "--yes");
     let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
     needs::ensure(!yes.is_empty() || ci)?;
+    let peers = Peers::ensure()?;
     // The end-to-end tests run this binary.
     run::checked(run::cargo().args(["build", "--package", "portway"]))?;
     let mut tally = Tally::default();
     let mut all_well = true;
     for mut command in commands(&args) {
         let mut own = Tally::default();
+        peers.tell(&mut command);
         all_well &= run::watched(&mut command, |line| own.add(Tally::read(line)))?;
         tally.add(own);
     }
