@@ -33,12 +33,14 @@ impl Screen {
         if !self.live {
             return Ok(());
         }
-        let text = table.text(self.colour);
-        let lines = text.lines().count();
-        if lines + 1 > rows() {
+        let plain = table.text(false);
+        let lines = plain.lines().count();
+        let (rows, columns) = size();
+        // A line that wraps, or has scrolled away, cannot be found again.
+        if lines + 1 > rows || plain.lines().any(|line| line.len() > columns) {
             return Ok(());
         }
-        self.replace(&text, lines)
+        self.replace(&table.text(self.colour), lines)
     }
 
     /// Shows the complete table, and why cells are missing in it.
@@ -62,6 +64,8 @@ impl Screen {
     }
 }
 
-fn rows() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row).max(4))
+/// Rows and columns of the terminal.
+fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)))
 }

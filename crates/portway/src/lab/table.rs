@@ -1,6 +1,6 @@
 //! The table of one scenario: a row for each way to transfer, a column for each cure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use portway_lab::{Cell, Cure, Family, Outcome, Verdict};
@@ -18,40 +18,53 @@ pub(crate) enum State {
 }
 
 /// Cells and what is known of them, in the order of the plan: the cures of a row are neighbours.
-pub(crate) struct Table(Vec<(Cell, State)>);
+pub(crate) struct Table {
+    cells: Vec<(Cell, State)>,
+    /// Whether rows differ in their programs; else the title names them.
+    mixed: bool,
+}
 
 const COLUMN: usize = 18;
+/// Of the names of two programs.
+const PROGRAMS: usize = 22;
 
 impl Table {
     pub(crate) fn new(cells: &[Cell]) -> Self {
-        Self(cells.iter().map(|cell| (*cell, State::Waiting)).collect())
+        let programs: BTreeSet<_> = cells.iter().map(|cell| (cell.client, cell.server)).collect();
+        Self { cells: cells.iter().map(|cell| (*cell, State::Waiting)).collect(), mixed: programs.len() > 1 }
     }
 
     pub(crate) fn set(&mut self, cell: &Cell, state: State) {
-        if let Some(place) = self.0.iter_mut().find(|(known, _)| known == cell) {
+        if let Some(place) = self.cells.iter_mut().find(|(known, _)| known == cell) {
             place.1 = state;
         }
     }
 
     /// What is known so far.
     pub(crate) fn cells(&self) -> &[(Cell, State)] {
-        &self.0
+        &self.cells
     }
 
     /// The table as text, in colour for terminals.
     pub(crate) fn text(&self, colour: bool) -> String {
-        let mut out = format!("   {:<41}", "");
+        let who = |cell: &Cell| format!("{} from {}", cell.client.name(), cell.server.name());
+        let programs = if self.mixed { PROGRAMS } else { 0 };
+        let title = match self.cells.first() {
+            Some((cell, _)) if !self.mixed => who(cell),
+            _ => String::new(),
+        };
+        let mut out = format!("   {title:<0$}", 21 + programs);
         for title in Cure::ALL.iter().map(|cure| column(*cure)) {
             let _ = write!(out, "{title:<COLUMN$}");
         }
         out.truncate(out.trim_end().len());
         out.push('\n');
-        for row in self.0.chunks(Cure::ALL.len()) {
+        for row in self.cells.chunks(Cure::ALL.len()) {
             let Some((cell, _)) = row.first() else { continue };
             let protection = if cell.tls { "ftps" } else { "plain" };
             let family = if cell.family == Family::V4 { "IPv4" } else { "IPv6" };
-            let who = format!("{} - {}", cell.client.name(), cell.server.name());
-            let _ = write!(out, "   {protection:<6}{:<9}{family:<6}{who:<20}", cell.mode.name());
+            let names = if self.mixed { who(cell) } else { String::new() };
+            let _ = write!(out, "   {protection:<6}{:<9}{family:<6}{names:<programs$}", cell.mode.name());
             for (_, state) in row {
                 let (word, shade) = words(state);
                 // Padded first: a colour has no width.
@@ -72,7 +85,7 @@ impl Table {
     /// What clients that gave up said; sentences that differ in numbers only are one.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut complaints: BTreeMap<String, String> = BTreeMap::new();
-        for (cell, state) in &self.0 {
+        for (cell, state) in &self.cells {
             if let State::Done(Outcome { verdict: Verdict::Refused, said, .. }) = state {
                 let kind = said.chars().filter(|c| !c.is_ascii_hexdigit()).collect();
                 let complaint = || format!("{} said: {said}", cell.client.name());
@@ -85,7 +98,7 @@ impl Table {
     /// Why cells could not be tried, each reason once.
     pub(crate) fn reasons(&self) -> Vec<&str> {
         let mut reasons = Vec::new();
-        for (_, state) in &self.0 {
+        for (_, state) in &self.cells {
             if let State::Failed(why) = state
                 && !reasons.contains(&why.as_str())
             {
@@ -143,9 +156,18 @@ mod tests {
         let text = table.text(false);
         let row = text.lines().nth(1).expect("a row");
         let words: Vec<_> = row.split_whitespace().collect();
-        let wanted = "plain active IPv4 lftp - portway blocked 8.00 s works 0.12 s not built";
+        let wanted = "plain active IPv4 blocked 8.00 s works 0.12 s not built";
         assert_eq!(words.join(" "), wanted);
         assert_eq!(text.lines().count(), 1 + 8);
+        assert!(text.starts_with("   lftp from portway"), "{text}");
+        assert!(text.lines().all(|line| line.len() < 80), "{text}");
         assert!(table.text(true).contains("\x1b[31mblocked"));
+    }
+
+    #[test]
+    fn rows_name_their_programs_where_these_differ() {
+        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], Server::ALL);
+        let text = Table::new(&cells).text(false);
+        assert!(text.lines().skip(1).all(|row| row.contains("lftp from ")), "{text}");
     }
 }
