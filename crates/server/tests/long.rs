@@ -84,3 +84,18 @@ async fn a_pattern_finds_its_names_among_many_that_do_not_fit() {
     let reply = ann.ask("STAT d/x*").await;
     assert_eq!(reply.lines().count(), 3, "{reply}");
 }
+
+#[tokio::test]
+async fn a_transfer_that_waited_for_a_long_command_can_be_aborted_before_it_begins() {
+    let site = Site::open();
+    site.put("f", b"content");
+    let upload = site.files.create(&path("large"), Write::Replace).expect("created");
+    upload.file().set_len(64 << 20).expect("room");
+    upload.commit().expect("committed");
+    let mut ann = site.ann().await;
+    ann.epsv().await;
+    ann.send(&["NOOP", "HASH large"]).await;
+    assert_eq!(ann.code().await, 200);
+    ann.send(&["RETR f", "PWD", "ABOR"]).await;
+    assert_eq!(ann.codes().await, [213, 150, 426, 226, 257]);
+}

@@ -90,6 +90,16 @@ impl ControlChannel {
         self.waiting.push_back(received);
     }
 
+    /// Takes an ABOR out of the lines that wait.
+    pub(crate) fn take_abort(&mut self) -> bool {
+        let abort = |received: &Received| match received {
+            Received::Line(line) => matches!(Command::parse(line), Ok(Command::Abor)),
+            Received::Bad(_) => false,
+        };
+        let found = self.waiting.iter().position(abort);
+        found.and_then(|at| self.waiting.remove(at)).is_some()
+    }
+
     /// Keeps all lines that are here for later.
     pub(crate) fn put_off(&mut self) {
         while let Some(received) = self.take_new_line() {

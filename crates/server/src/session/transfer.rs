@@ -126,7 +126,10 @@ impl Session {
         if let std::task::Poll::Ready(done) = first {
             return Ended::Done(done);
         }
-        // What came in one segment with the command is here already.
+        // What came in one segment with the command is here already, or even waited with it for a longer one.
+        if self.control.take_abort() {
+            return Ended::Aborted;
+        }
         let mut news = Ok(true);
         loop {
             match self.heard(&news, progress) {
