@@ -11,4 +11,5 @@ mod matrix;
 mod nat;
 mod probes;
 mod rules;
+mod whole;
 mod words;

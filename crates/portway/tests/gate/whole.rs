@@ -1,0 +1,220 @@
+//! Rules that the gate keeps as a program: its life, its limits, its rights.
+
+use std::time::Duration;
+
+use crate::field::{Field, Server, Wall, inside, until};
+use crate::lab::at;
+use crate::rules::BOTH;
+use crate::words::{SOON, Stage, at_once};
+
+#[test]
+fn rule_15_an_unused_hole_dies_after_its_time() {
+    inside("whole::rule_15_an_unused_hole_dies_after_its_time", || {
+        let stage = Stage::new(&["--hole-lifetime", "1s"]);
+        for family in BOTH {
+            let mut d = stage.session(family);
+            let to = d.client_port(5000);
+            d.client_listens(to);
+            d.exchange(&d.active(to), "200 Fine.");
+            assert!(until(SOON, || d.holes() == 0));
+            assert!(d.server_is_kept_from(to));
+            assert!(
+                d.field.status().contains(&format!(r#""expired":{}"#, family + 1)),
+                "{}",
+                d.field.status()
+            );
+        }
+    });
+}
+
+#[test]
+fn rules_18_and_19_a_killed_gate_leaves_no_hole_and_lets_nobody_by() {
+    inside("whole::rules_18_and_19_a_killed_gate_leaves_no_hole_and_lets_nobody_by", || {
+        let mut stage = Stage::new(&[]);
+        // The administrator forwards port 21, which he should not: it must not matter.
+        crate::lab::nft("insert rule inet admin forward tcp dport 21 accept");
+        let mut data = Vec::new();
+        for family in BOTH {
+            let mut d = stage.session(family);
+            let to = d.server_port(5000);
+            d.server_listens(to);
+            d.exchange(d.passive(), &d.agreed(to));
+            let from = at(crate::lab::CLIENT[family], 0);
+            data.push(d.field.lab.client.run(move || crate::lab::connect(from, to, SOON).unwrap()));
+            d.exchange(d.passive(), &d.agreed(d.server_port(5001)));
+            assert_eq!(d.holes(), 1);
+        }
+        let mut gate = stage.field.gate.take().unwrap();
+        gate.kill().unwrap();
+        gate.wait().unwrap();
+        assert!(
+            until(Duration::from_secs(1), || !crate::lab::run("nft list tables").contains("inet portway\n"))
+        );
+        for family in BOTH {
+            let to = at(crate::lab::SERVER[family], 21);
+            let refused = at_once("the refusal", || {
+                stage.field.lab.client.run(move || std::net::TcpStream::connect(to).unwrap_err())
+            });
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+        for mut stream in data {
+            std::io::Write::write_all(&mut stream, b"running data goes on").unwrap();
+        }
+        // The next one takes over what is left.
+        stage.field = stage.field.gate(&[]);
+        let mut d = stage.session(0);
+        d.is_alive();
+    });
+}
+
+#[test]
+fn rule_18_a_gate_that_ends_in_order_leaves_nothing() {
+    inside("whole::rule_18_a_gate_that_ends_in_order_leaves_nothing", || {
+        let look = || {
+            [
+                "nft list ruleset",
+                "ip rule",
+                "ip -6 rule",
+                "ip route show table all",
+                "ip -6 route show table 2121",
+            ]
+            .map(|what| std::process::Command::new("sh").args(["-c", what]).output().unwrap().stdout)
+        };
+        let mut stage = Stage::new(&[]);
+        let mut d = stage.session(0);
+        d.exchange("PASV", &d.agreed(d.server_port(5000)));
+        let mut gate = stage.field.gate.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&gate);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(gate.wait().unwrap().success());
+        let after = look().map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(!after.concat().contains("portway"), "{after:?}");
+        assert!(!after.concat().contains("2121"), "{after:?}");
+        assert!(after[0].contains("table inet admin"));
+    });
+}
+
+#[test]
+fn rule_38_one_client_cannot_take_all() {
+    inside("whole::rule_38_one_client_cannot_take_all", || {
+        let stage = Stage::new(&["--openings-per-second", "1", "--max-sessions-per-address", "2"]);
+        for family in BOTH {
+            let mut d = stage.session(family);
+            let mut opened = 0;
+            for n in 0..30 {
+                d.client.say(d.passive());
+                d.server.hears(d.passive());
+                d.server.say(&d.agreed(d.server_port(5000 + n)));
+                match &d.client.line().unwrap()[..3] {
+                    "425" => break,
+                    _ => opened += 1,
+                }
+            }
+            assert!((10..=14).contains(&opened), "{opened}");
+            d.is_alive();
+            let _second = stage.session(family);
+            let to = d.server_port(21);
+            let third = d.field.lab.client.run(move || std::net::TcpStream::connect(to).unwrap());
+            let mut text = String::new();
+            third.set_read_timeout(Some(SOON)).unwrap();
+            let _ = std::io::Read::read_to_string(&mut &third, &mut text);
+            assert!(text.starts_with("421 "), "{text:?}");
+        }
+    });
+}
+
+#[test]
+fn rule_36_a_byte_costs_the_gate_nothing() {
+    inside("whole::rule_36_a_byte_costs_the_gate_nothing", || {
+        let field = Field::new(Wall::Strict).gate(&[]).server(Server::Portway);
+        let big = std::fs::File::create(field.folder.join("pub/big.bin")).unwrap();
+        big.set_len(512 << 20).unwrap();
+        let fetch = |name: &str| {
+            let before = ticks(&field);
+            let url = format!("ftp://{}/{name}", crate::lab::SERVER[0]);
+            let words = ["curl", "-sS", "-o", "/dev/null", &url].map(str::to_owned);
+            let (output, _) = field.client(&words, Duration::from_secs(60));
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            ticks(&field) - before
+        };
+        let (small, large) = (fetch(crate::field::FILE), fetch("big.bin"));
+        println!("CPU of the gate: {small} ticks for 1 MiB, {large} ticks for 512 MiB");
+        assert!(large <= small + 3, "{small} ticks for 1 MiB, {large} ticks for 512 MiB");
+    });
+}
+
+/// CPU time of the gate, in hundredths of a second.
+fn ticks(field: &Field) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", field.gate.as_ref().unwrap().id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn rule_39_the_gate_keeps_no_capability_that_it_does_not_need() {
+    inside("whole::rule_39_the_gate_keeps_no_capability_that_it_does_not_need", || {
+        let stage = Stage::new(&[]);
+        let pid = stage.field.gate.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        // CAP_NET_ADMIN is bit 12, CAP_NET_BIND_SERVICE bit 10.
+        for line in ["CapPrm:\t0000000000001400", "CapEff:\t0000000000001400", "NoNewPrivs:\t1"] {
+            assert!(status.contains(line), "{status}");
+        }
+    });
+}
+
+#[test]
+fn rule_40_idle_control_connections_are_kept_alive() {
+    inside("whole::rule_40_idle_control_connections_are_kept_alive", || {
+        let stage = Stage::new(&[]);
+        let _d = stage.session(0);
+        let look = || crate::lab::run("ss -tno state established sport = :21 or dport = :21");
+        // Another timer is shown while an acknowledgement is on its way.
+        let both = || look().matches("timer:(keepalive").count() == 2;
+        assert!(until(SOON, both), "towards both sides: {}", look());
+    });
+}
+
+#[test]
+fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
+    inside("whole::auth_tls_is_refused_with_the_reason_where_policy_says_so", || {
+        let stage = Stage::new(&["--auth-tls", "refuse"]);
+        for family in BOTH {
+            let mut d = stage.session(family);
+            d.client.say("AUTH TLS");
+            d.client.hears("534");
+            d.is_alive();
+        }
+    });
+}
+
+#[test]
+fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
+    inside("whole::settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start", || {
+        let file = std::env::temp_dir().join(format!("gate-{}.toml", std::process::id()));
+        std::fs::write(&file, "auth_tls = \"refuse\"\nhole_lifetime = \"3s\"\ndeny_ports = [5000]\n")
+            .unwrap();
+        let stage = Stage::new(&["--config", file.to_str().unwrap()]);
+        let mut d = stage.session(0);
+        d.client.say("AUTH TLS");
+        d.client.hears("534");
+        d.client.say(&d.active(d.client_port(5000)));
+        d.client.hears("501");
+        for (flags, words) in [
+            (&["--auth-tls", "bridge"][..], "ends TLS at the gate"),
+            (&["--engine", "inspect"], "not built yet"),
+            (&["--hole-lifetime", "61s"], "1s to 60s"),
+            (&["--agent", "127.0.0.1:0", "--agent-dir", "/nowhere"], "portway gate enroll"),
+        ] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_portway"))
+                .args(["gate", "run", "--status-socket", "/proc/none"])
+                .args(flags)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success());
+            assert!(said.contains(words), "{flags:?}: {said}");
+        }
+        std::fs::remove_file(file).unwrap();
+    });
+}
