@@ -1,5 +1,6 @@
 //! One control connection from greeting to goodbye.
 
+mod channel;
 mod control;
 mod job;
 mod login;
@@ -11,10 +12,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_data::{Dial, History, Offer, Party};
+use portway_data::History;
 use portway_net::{Control, ControlTls};
-use portway_ops::{DataFailed, SessionClosed, SessionEntry, SessionOpened, SessionState, Shown, TlsFailed};
-use portway_proto::{Action, Channel, Code, LineError, Protection, Reply, ServerSession, Verb, Vetted};
+use portway_ops::{SessionClosed, SessionEntry, SessionOpened, SessionState, Shown, TlsFailed};
+use portway_proto::{Action, Channel, Code, LineError, Reply, ServerSession};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use zeroize::Zeroize;
 use crate::ServerConfig;
 use crate::storage::User;
 use crate::turns::Turns;
+use channel::{Pending, arrive};
 use control::{ControlChannel, Received};
 
 /// What a client has at least for its part in beginning or ending TLS.
@@ -47,13 +49,6 @@ pub(crate) struct Session {
     /// Who is not logged in by then is sent away.
     login_by: Instant,
     ending: watch::Receiver<bool>,
-}
-
-/// How the next data connection will come about.
-enum Pending {
-    Nothing,
-    Offer(Verb, Box<Offer>),
-    Dial(Verb, Box<Dial>),
 }
 
 /// Why a session ended; the word goes to the log.
@@ -263,59 +258,6 @@ impl Session {
         }
     }
 
-    fn party(&self) -> Party {
-        Party {
-            peer: self.peer,
-            local: self.local,
-            tls: self.tls.clone().filter(|_| self.dialogue.protection() == Protection::Private),
-            history: self.history.clone(),
-        }
-    }
-
-    /// PASV and EPSV: the reply leaves when the port is open, pinhole included.
-    async fn offer(&mut self, verb: Verb) -> Reply {
-        // The old port is given back first, so that it may be given again.
-        self.pending = Pending::Nothing;
-        match self.shared.broker.offer(&self.party()).await {
-            Ok(offer) => {
-                let reply = self.dialogue.offered(verb, offer.announced());
-                self.pending = Pending::Offer(verb, Box::new(offer));
-                reply
-            }
-            Err(error) => {
-                self.log_no_channel(verb, error.cause(), &error);
-                Reply::new(error.code(), format_args!("{error}."))
-            }
-        }
-    }
-
-    /// PORT and EPRT, the address vetted.
-    async fn target(&mut self, verb: Verb, to: Vetted) -> Reply {
-        self.pending = Pending::Nothing;
-        match self.shared.broker.expect(&self.party(), to).await {
-            Ok(dial) => {
-                self.pending = Pending::Dial(verb, Box::new(dial));
-                self.dialogue.targeted()
-            }
-            Err(error) => {
-                self.log_no_channel(verb, error.cause(), &error);
-                Reply::new(error.code(), format_args!("{error}."))
-            }
-        }
-    }
-
-    /// What a client is told about a port that was not opened, the administrator is told, too.
-    fn log_no_channel(&self, verb: Verb, cause: &'static str, error: &dyn std::fmt::Display) {
-        self.shared.log.record(DataFailed {
-            session: self.entry.id(),
-            peer: self.peer.ip().to_canonical(),
-            mode: verb.name(),
-            announced: None,
-            cause,
-            detail: Shown::from(error.to_string()),
-        });
-    }
-
     async fn auth(&mut self, reply: &Reply) -> Result<(), End> {
         self.control.queue(reply);
         self.control.flush().await.map_err(|_| End::RESET)?;
@@ -418,20 +360,6 @@ async fn attended<T>(control: &mut ControlChannel, work: impl Future<Output = T>
                 }
             }
         }
-    }
-}
-
-/// Takes in a data connection as soon as it comes: some clients wait for our part of the TLS handshake before
-/// they send the command. Never returns while nothing can come.
-async fn arrive(pending: &mut Pending) {
-    match pending {
-        Pending::Offer(_, offer) if !offer.has_arrived() => {
-            if offer.arrive().await.is_err() {
-                // Out of descriptors. The transfer will say so; until then the control channel goes on.
-                std::future::pending::<()>().await;
-            }
-        }
-        _ => std::future::pending().await,
     }
 }
 

@@ -246,24 +246,6 @@ impl Session {
     }
 }
 
-impl Pending {
-    /// The verb that made it.
-    fn verb(&self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::Offer(verb, _) | Self::Dial(verb, _) => verb.name(),
-        }
-    }
-
-    fn announced(&self) -> Option<std::net::SocketAddr> {
-        match self {
-            Self::Nothing => None,
-            Self::Offer(_, offer) => Some(offer.announce()),
-            Self::Dial(_, dial) => Some(dial.to()),
-        }
-    }
-}
-
 /// The name as the client gave it, for replies.
 fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
     match *kind {
