@@ -88,8 +88,10 @@ pub(crate) async fn run(
     let mut policy = shared.config.watch.clone();
     policy.own.extend(Interfaces::read()?.own);
     policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip().to_canonical()));
-    let client_seen_as =
-        answered_to(server.local_addr()?, server_addr)?.filter(|seen| *seen != client_addr.ip());
+    let client_seen_as = answered_to(server.local_addr()?, server_addr)
+        .ok()
+        .flatten()
+        .filter(|seen| *seen != client_addr.ip());
     let row = SessionRow {
         session: 0,
         client: client_addr,

@@ -112,3 +112,26 @@ impl Translation {
         Some((map, key, value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_family_has_its_maps_and_families_do_not_mix() {
+        let key = |from: &str, to: &str| Key::new(from.parse().unwrap(), to.parse().unwrap());
+        let v4 = key("192.0.2.7", "203.0.113.1:5000");
+        let v6 = key("2001:db8::7", "[2001:db8:1::1]:5000");
+        for (what, map, value) in [
+            (Translation::To { key: v4, into: "10.0.0.1:6000".parse().unwrap() }, "dnat4", 8),
+            (Translation::From { key: v4, into: "10.0.0.1".parse().unwrap() }, "snat4", 4),
+            (Translation::To { key: v6, into: "[2001:db8::1]:6000".parse().unwrap() }, "dnat6", 20),
+            (Translation::From { key: v6, into: "2001:db8::1".parse().unwrap() }, "snat6", 16),
+        ] {
+            let element = what.element().unwrap();
+            assert_eq!((element.0, element.2.len()), (map, value));
+        }
+        assert_eq!(Translation::To { key: v4, into: "[2001:db8::1]:6000".parse().unwrap() }.element(), None);
+        assert_eq!(Translation::From { key: v6, into: "10.0.0.1".parse().unwrap() }.element(), None);
+    }
+}

@@ -38,6 +38,8 @@ fn rules(args: RulesArgs) -> Result<ExitCode> {
 #     ct mark and {hole:#010x} == {hole:#010x} accept
 # Into the chain that drops what comes in, for the control connections that the gate itself ends:
 #     socket transparent 1 meta mark and {mark:#010x} == {mark:#010x} accept
+# With --agent ADDR:PORT, and for your servers alone:
+#     ip saddr SERVER tcp dport PORT accept
 # No rule that forwards the control ports is needed, and none should be there: without the gate it would let
 # control connections through unread.
 #

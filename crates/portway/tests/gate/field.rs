@@ -32,6 +32,20 @@ pub(crate) struct Field {
     servers: Vec<Child>,
 }
 
+/// Set inside if we are root outside, too.
+const ROOT: &str = "PORTWAY_LAB_ROOT";
+
+impl Server {
+    /// Debian's vsftpd, which changes users and therefore needs root; our own server where we are not.
+    pub(crate) fn of_others() -> Self {
+        if std::env::var_os(ROOT).is_some() {
+            return Self::Vsftpd;
+        }
+        println!("vsftpd needs root; our own server takes its place");
+        Self::Portway
+    }
+}
+
 pub(crate) const FILE: &str = "file.bin";
 
 /// Runs `body` in a network namespace of its own: starts this very test once more inside of it. With root if we
@@ -43,6 +57,7 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
             .arg(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])
             .env("PORTWAY_LAB_INSIDE", "1")
+            .env(ROOT, "1")
             .output()
             .unwrap();
         let text =

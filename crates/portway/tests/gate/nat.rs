@@ -19,7 +19,7 @@ const DNAT: &str = "table inet nat { chain pre { type nat hook prerouting priori
 fn every_cell_works_where_clients_are_translated() {
     inside("nat::every_cell_works_where_clients_are_translated", || {
         nft(SNAT);
-        let field = Field::new(Wall::Strict).gate(&[]).server(Server::Vsftpd);
+        let field = Field::new(Wall::Strict).gate(&[]).server(Server::of_others());
         every_mode(&field, "SNAT", SERVER);
         assert!(field.log().contains("client_seen_as=10.71.2.1"), "{}", field.log());
     });
@@ -29,7 +29,7 @@ fn every_cell_works_where_clients_are_translated() {
 fn every_cell_works_where_the_server_is_translated() {
     inside("nat::every_cell_works_where_the_server_is_translated", || {
         nft(DNAT);
-        let field = Field::new(Wall::Strict).gate(&[]).server(Server::Vsftpd);
+        let field = Field::new(Wall::Strict).gate(&[]).server(Server::of_others());
         every_mode(&field, "DNAT", GATE);
         assert!(field.log().contains("server_seen_as=10.71.1.1:21"), "{}", field.log());
     });
@@ -40,7 +40,7 @@ fn every_cell_works_where_both_are_translated() {
     inside("nat::every_cell_works_where_both_are_translated", || {
         nft(SNAT);
         nft(DNAT);
-        let field = Field::new(Wall::Strict).gate(&[]).server(Server::Vsftpd);
+        let field = Field::new(Wall::Strict).gate(&[]).server(Server::of_others());
         every_mode(&field, "both", GATE);
     });
 }

@@ -218,3 +218,27 @@ fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
         std::fs::remove_file(file).unwrap();
     });
 }
+
+/// Prints how long it takes; asserts nothing about time. Run it alone, with `--release` for figures that count.
+#[test]
+fn the_way_through_the_gate_is_measured() {
+    inside("whole::the_way_through_the_gate_is_measured", || {
+        let stage = Stage::new(&["--openings-per-second", "0"]);
+        for family in BOTH {
+            let mut d = stage.session(family);
+            for (what, command) in [("NOOP", "NOOP"), ("an announcement", d.passive())] {
+                let reply =
+                    if what == "NOOP" { "200 Fine.".to_owned() } else { d.agreed(d.server_port(5000)) };
+                let mut took: Vec<_> = (0..500)
+                    .map(|_| {
+                        let start = std::time::Instant::now();
+                        d.exchange(command, &reply);
+                        start.elapsed()
+                    })
+                    .collect();
+                took.sort_unstable();
+                println!("IPv{} {what}: p50 {:?}, p99 {:?}", 4 + 2 * family, took[250], took[495]);
+            }
+        }
+    });
+}
