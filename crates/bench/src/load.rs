@@ -84,7 +84,8 @@ pub(crate) fn small_files(control: &mut Control, name: &str, count: usize) -> Re
     Ok(resumed)
 }
 
-/// From the command of a listing to its first octet.
+/// From the command of a listing to its 150 and first octet, whichever comes last: most clients read
+/// no data before they have the reply.
 ///
 /// # Errors
 /// When the listing fails.
@@ -92,12 +93,11 @@ pub(crate) fn first_octet(control: &mut Control, folder: &str) -> Result<Duratio
     let to = control.epsv()?;
     let mut data = control.join(to)?;
     let begun = Instant::now();
-    control.send(format!("LIST {folder}\r\n"))?;
+    control.expect(format!("LIST {folder}"), 150)?;
     data.read_exact(&mut [0; 1])?;
     let waited = begun.elapsed();
     data.read_all()?;
     drop(data);
-    control.expect_reply(150)?;
     control.end()?;
     Ok(waited)
 }

@@ -10,7 +10,7 @@ use crate::run;
 /// TLS is named by one crate, so that there is one place to look when TLS changes.
 const TLS_OWNER: &str = "portway-net";
 /// These tests speak TLS themselves, as a peer; the program never links them.
-const TLS_PEERS: &[&str] = &["portway-e2e"];
+const TLS_PEERS: &[&str] = &["portway-e2e", "portway-bench"];
 
 /// The process that may change the packet filter stays small, and away from whatever strangers send.
 const PRIVILEGED: &str =

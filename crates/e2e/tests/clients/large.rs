@@ -54,9 +54,7 @@ fn downloads_resume_beyond_two_and_four_gibibytes() -> Result<()> {
 }
 
 fn curl(security: Security) -> Result<()> {
-    served(security, |site| {
-        Ok(Curl::at(site)?.args(["--buffer-size", "512k"]).arg(Curl::url(site, b"large.bin")?))
-    })
+    served(security, |site| Ok(Curl::at(site)?.arg(Curl::url(site, b"large.bin")?)))
 }
 
 /// Runs a client that writes `large.bin` to its standard output.
