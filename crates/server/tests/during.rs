@@ -82,7 +82,7 @@ async fn an_upload_whose_client_was_killed_does_not_replace_the_file() {
     let mut data = ann.data().await;
     assert_eq!(ann.say("STOR f").await, 150);
     data.write_all(b"the new").await.unwrap();
-    // The kernel closes what a killed program has left in this order.
+    // As when a program is killed: both end at once.
     drop((ann, data));
     site.logged(&["session_closed"]).await;
     site.logged(&["STOR", "control_lost"]).await;

@@ -151,6 +151,8 @@ impl ControlChannel {
     /// Reads to the end if the client has closed its side by now, as far as lines may wait; else nothing. The
     /// kernel is asked, since it knows before the reactor does.
     pub(crate) async fn read_to_end(&mut self) -> io::Result<bool> {
+        // A killed program's connections end one right after the other, in any order.
+        tokio::task::yield_now().await;
         let closed = self.stream.as_ref().is_some_and(|stream| has_hung_up(stream.stream()));
         while closed && !self.is_silent() {
             if !self.read().await? {
