@@ -174,7 +174,7 @@ impl Broker {
                 let at = lease.at();
                 Ok((Way::Exclusive(lease), at))
             }
-            Ports::Shared(shared) => match shared.seat(tenant, tls.map(ControlTls::tag)).await {
+            Ports::Shared(shared) => match shared.seat(tenant, tls).await {
                 Ok(seat) => {
                     let at = seat.at();
                     Ok((Way::Shared(seat), at))

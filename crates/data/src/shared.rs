@@ -2,7 +2,8 @@
 //!
 //! A porter per port accepts, closes strangers, and brings every other connection to the one seat it can be
 //! meant for: by client address, and under TLS by the ticket in the ClientHello. A plain seat shares its port
-//! with no other seat of the same client address, so that nothing is ever guessed.
+//! with no other seat of the same client address, and a seat under TLS with none of the same user at that
+//! address, whose client may mix the tickets of its sessions: nothing is ever guessed.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portway_net::SessionTag;
+use portway_net::ControlTls;
 use tokio::time::{Instant, timeout};
 
 use crate::listener::Listener;
@@ -88,10 +89,10 @@ impl SharedPorts {
 
     /// A seat at a port; waits a short while for its turn, first come first served, if all ports are busy with
     /// offers that the client's connections could be confused with.
-    pub(crate) async fn seat(&self, tenant: &Tenant, tag: Option<SessionTag>) -> Result<Seat, NoSeat> {
+    pub(crate) async fn seat(&self, tenant: &Tenant, tls: Option<&ControlTls>) -> Result<Seat, NoSeat> {
         let home = lock(&self.homes).entry(tenant.home).or_default().clone();
         if !home.turns.somebody_waits(tenant.client)
-            && let Some(seat) = self.place(&home, tenant, tag)?
+            && let Some(seat) = self.place(&home, tenant, tls)?
         {
             return Ok(seat);
         }
@@ -100,7 +101,7 @@ impl SharedPorts {
         loop {
             let before = turn.moved();
             let called = timeout(PATIENCE, turn.called()).await.is_ok();
-            if let Some(seat) = self.place(&home, tenant, tag)? {
+            if let Some(seat) = self.place(&home, tenant, tls)? {
                 return Ok(seat);
             }
             let stuck = !called && turn.moved() == before;
@@ -110,8 +111,9 @@ impl SharedPorts {
         }
     }
 
-    fn place(&self, home: &Home, tenant: &Tenant, tag: Option<SessionTag>) -> Result<Option<Seat>, NoSeat> {
+    fn place(&self, home: &Home, tenant: &Tenant, tls: Option<&ControlTls>) -> Result<Option<Seat>, NoSeat> {
         let mut ports = lock(&home.ports);
+        let tag = tls.map(ControlTls::tag);
         let first = AT_FIRST.min(self.range.len());
         while ports.open.len() < first && self.open_one(&mut ports, home, tenant.home)? {}
         let start = self.random.below(ports.open.len());
@@ -127,10 +129,10 @@ impl SharedPorts {
         if ports.open.is_empty() {
             return Err(NoSeat::Port(NoPort::Full));
         }
-        let Some(tag) = tag else { return Ok(None) };
-        let company = |open: &&Open| open.port.tls_company(tenant.client);
+        let Some(tls) = tls else { return Ok(None) };
+        let company = |open: &&Open| open.port.tls_company(tenant.client, tls);
         let emptiest = ports.open.iter().filter(|open| company(open).is_some()).min_by_key(company);
-        Ok(emptiest.and_then(|open| open.port.sit_together(tenant, tag)))
+        Ok(emptiest.and_then(|open| open.port.sit_together(tenant, tls)))
     }
 
     /// Opens one more port, drawn at random; false if there is none left.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use portway_net::{Hello, SessionTag};
+use portway_net::{ControlTls, Hello, SessionTag};
 use tokio::time::{Instant, sleep};
 
 use super::turn::Turns;
@@ -63,6 +63,14 @@ struct Pending {
     since: Instant,
 }
 
+impl Pending {
+    /// Both under TLS, and of different users: a client that keeps one ticket cache for all its sessions may
+    /// show any of their tickets.
+    fn is_told_from(&self, tls: &ControlTls) -> bool {
+        self.tag.is_some_and(|tag| tag != tls.tag() && !tls.is_sibling(tag))
+    }
+}
+
 /// What the porter has for one seat.
 #[derive(Debug, Default)]
 struct Inbox(Mutex<Letters>);
@@ -100,11 +108,11 @@ impl Port {
         self.listener.at()
     }
 
-    /// Pending offers of one client address; `None` if one of them is plain, which shares with nobody.
-    pub(super) fn tls_company(&self, client: IpAddr) -> Option<usize> {
+    /// Pending offers of one client address; `None` if one of them could be confused with one of `tls`.
+    pub(super) fn tls_company(&self, client: IpAddr, tls: &ControlTls) -> Option<usize> {
         let table = lock(&self.table);
         let company = table.pending.get(&client).map_or(&[][..], Vec::as_slice);
-        company.iter().all(|pending| pending.tag.is_some()).then_some(company.len())
+        company.iter().all(|pending| pending.is_told_from(tls)).then_some(company.len())
     }
 
     /// Pending offers of all addresses.
@@ -125,14 +133,14 @@ impl Port {
         Some(self.sit(&mut table, tenant, tag))
     }
 
-    /// A seat beside other offers of this client address, if all of them are under TLS.
-    pub(super) fn sit_together(self: &Arc<Self>, tenant: &Tenant, tag: SessionTag) -> Option<Seat> {
+    /// A seat beside other offers of this client address, if its connection can be told from theirs.
+    pub(super) fn sit_together(self: &Arc<Self>, tenant: &Tenant, tls: &ControlTls) -> Option<Seat> {
         let mut table = lock(&self.table);
         let company = table.pending.get(&tenant.client);
-        if company.is_some_and(|others| others.iter().any(|p| p.tag.is_none_or(|other| other == tag))) {
+        if company.is_some_and(|others| !others.iter().all(|other| other.is_told_from(tls))) {
             return None;
         }
-        Some(self.sit(&mut table, tenant, Some(tag)))
+        Some(self.sit(&mut table, tenant, Some(tls.tag())))
     }
 
     fn sit(self: &Arc<Self>, table: &mut Table, tenant: &Tenant, tag: Option<SessionTag>) -> Seat {

@@ -151,6 +151,11 @@ impl ControlTls {
         }
     }
 
+    /// Whether the session named `tag` is another control connection of the same user from the same address.
+    pub fn is_sibling(&self, tag: SessionTag) -> bool {
+        self.0.tickets.as_ref().is_some_and(|tickets| tickets.is_sibling(tag))
+    }
+
     /// Whether the same user has another control connection from the same address.
     pub fn has_sibling(&self) -> bool {
         self.0.tickets.as_ref().is_some_and(|tickets| tickets.has_sibling())

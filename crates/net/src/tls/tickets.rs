@@ -115,6 +115,11 @@ impl SessionTickets {
         self.kin.belong_to(self.tag, user);
     }
 
+    /// Whether the session named `other` has the same owner.
+    pub(crate) fn is_sibling(&self, other: SessionTag) -> bool {
+        self.kin.sibling(self.tag, other).is_some()
+    }
+
     /// Whether there is another session of the same owner.
     pub(crate) fn has_sibling(&self) -> bool {
         self.kin.has_sibling(self.tag)
