@@ -2,9 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::client::ClientCommand;
 use crate::gate::GateArgs;
 use crate::lab::LabArgs;
-use crate::client::ClientCommand;
 use crate::serve::ServeArgs;
 
 /// FTP where the data channel just works: server, client, proxy and smart firewall.

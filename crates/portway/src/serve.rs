@@ -170,8 +170,11 @@ fn open_log(settings: &Settings) -> Result<Log> {
     .context("the log cannot be started")
 }
 
+/// A user's name, and his password if it was made for this run.
+type ShownUser = (String, Option<String>);
+
 /// The accounts, and what to show of them: a generated password is shown once, a given one never.
-fn accounts(settings: &Settings) -> Result<(Accounts, Vec<(String, Option<String>)>)> {
+fn accounts(settings: &Settings) -> Result<(Accounts, Vec<ShownUser>)> {
     let mut accounts = Accounts::new().context("accounts")?;
     let mut shown = Vec::new();
     for UserArg { name, password } in &settings.users {

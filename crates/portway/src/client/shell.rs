@@ -322,7 +322,7 @@ impl Shell {
     fn finished(&self, job: Result<(String, Result<u64, Error>), tokio::task::JoinError>) {
         match job {
             Ok((what, Ok(size))) => {
-                self.teller.line(format_args!("done in the background: {what}, {size} octets"))
+                self.teller.line(format_args!("done in the background: {what}, {size} octets"));
             }
             Ok((what, Err(error))) => self.teller.failed(what.as_bytes(), &error),
             Err(error) => self.teller.failed_here(&error.to_string()),
