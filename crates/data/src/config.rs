@@ -115,8 +115,9 @@ impl Sharing {
 /// TLS session proves that both have one owner; the tickets of other sessions do not resume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Proof {
-    /// Whoever has resumed once must go on resuming; a client that never resumes is served by its address.
-    /// A client that has used up all its tickets is forgiven.
+    /// Whoever resumes from the first data connection on must go on resuming; whoever does not is served by
+    /// its address. A client that has used up all its tickets is forgiven, and so is one whose user has other
+    /// sessions from the same address, whose tickets it may mix.
     #[default]
     Auto,
     /// Every data connection resumes. Shuts out Python's ftplib, Perl's Net::FTP and others.

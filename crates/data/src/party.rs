@@ -46,6 +46,7 @@ pub struct History(Arc<Shown>);
 #[derive(Debug, Default)]
 struct Shown {
     resumed: AtomicBool,
+    unproven: AtomicBool,
     mixes: AtomicBool,
 }
 
@@ -64,6 +65,16 @@ impl History {
 
     pub(crate) fn resumed(&self) {
         self.0.resumed.store(true, Ordering::Relaxed);
+    }
+
+    /// True once a data connection was served by its address before any had resumed: this client does not
+    /// resume as a rule (Perl's Net::FTP does once in hundreds of times), and is not held to it.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.0.unproven.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unproven(&self) {
+        self.0.unproven.store(true, Ordering::Relaxed);
     }
 
     /// True once this client was seen to show one session's tickets for another of its sessions.

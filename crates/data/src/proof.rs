@@ -196,7 +196,10 @@ pub(crate) fn judge(proof: Proof, info: &TlsInfo, tls: &ControlTls, history: &Hi
         Proof::Required => Judgement::Refuse,
         Proof::Auto if info.sibling && history.mixes_tickets() => Judgement::Serve(Proven::Sibling),
         Proof::Auto if info.sibling => Judgement::Hold,
-        Proof::Auto if !history.has_resumed() => Judgement::Serve(Proven::Address),
+        Proof::Auto if !history.has_resumed() || history.is_unproven() => {
+            history.unproven();
+            Judgement::Serve(Proven::Address)
+        }
         Proof::Auto if tls.tickets_exhausted() => Judgement::Serve(Proven::TicketsExhausted),
         // A cache shared by several control connections may be empty at times.
         Proof::Auto if tls.has_sibling() => Judgement::Hold,

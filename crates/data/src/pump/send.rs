@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 
@@ -19,6 +20,9 @@ const AT_ONCE: u64 = 1024 * 1024;
 /// Rows of a listing that are collected before they are sent; the first ones leave sooner.
 const ROWS: usize = 64 * 1024;
 const FIRST_ROWS: usize = 4 * 1024;
+
+/// How long rows are collected before other tasks get a turn.
+const TURN: Duration = Duration::from_millis(5);
 
 /// Sends `len` octets of `file` from octet `from` on; `None`: up to where the file ends now. The position of
 /// `file` does not matter and does not change.
@@ -156,7 +160,8 @@ pub async fn send_stream(
         rows.clear();
         // Rows are stat(2) calls; on a slow file system they wait as reads do.
         disk.run(|| -> io::Result<()> {
-            while more && rows.len() < enough {
+            let since = Instant::now();
+            while more && rows.len() < enough && since.elapsed() < TURN {
                 more = produce(&mut rows)?;
             }
             Ok(())
@@ -169,6 +174,8 @@ pub async fn send_stream(
         line.write_all(stages.push(&rows)?).await?;
         line.pace.counted(rows.len());
         octets += rows.len() as u64;
+        // A pattern that fits nothing makes no rows and must not keep the thread all the same.
+        tokio::task::yield_now().await;
     }
     line.write_all(stages.end()?).await?;
     Ok(Sent { octets, wire: line.pace.wire() })

@@ -18,7 +18,7 @@ fn crowded(count: usize) -> Result<Tree> {
     Ok(tree)
 }
 
-// Case 43: in a debug build on a busy machine, so the limit is generous; `cargo xtask bench` has the real one.
+// Case 43: the first octet leaves long before the last row is made; `cargo xtask bench` says how soon.
 #[test]
 fn a_listing_of_a_hundred_thousand_begins_at_once_and_is_complete() -> Result<()> {
     let count = 100_000;
@@ -34,11 +34,12 @@ fn a_listing_of_a_hundred_thousand_begins_at_once_and_is_complete() -> Result<()
         data.read_exact(&mut first)?;
         let waited = begun.elapsed();
         let rest = data.read_all()?;
+        let whole = begun.elapsed();
         drop(data);
         control.end()?;
         ensure!(
-            waited < Duration::from_millis(500),
-            "{line}: 150 came after {answered:?}, the first octet after {waited:?}"
+            waited * 3 < whole,
+            "{line}: 150 came after {answered:?}, the first octet after {waited:?}, all after {whole:?}"
         );
         let lines = rest.iter().filter(|octet| **octet == b'\n').count();
         // LIST may begin with a total, MLSD with the folder itself.

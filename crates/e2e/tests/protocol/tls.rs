@@ -140,6 +140,20 @@ fn a_client_that_has_resumed_must_go_on_resuming() -> Result<()> {
     Ok(())
 }
 
+// Case 29: Perl's Net::FTP resumes once in hundreds of transfers, by chance of its session cache.
+#[test]
+fn a_client_that_resumes_now_and_then_is_served_every_time() -> Result<()> {
+    let subject = subject(&["--data-timeout", "3s"])?;
+    subject.tree.write("file", bytes(1, 5000))?;
+    let (mut control, own) = subject.private_session(TlsOptions::default())?;
+    let never = Tls::new(&subject.certificate, TlsOptions { resume: false, ..TlsOptions::default() })?;
+    for (i, tls) in [&never, &never, &own, &never, &own, &own, &never].into_iter().enumerate() {
+        control.data_tls(Some(tls.clone()));
+        ensure!(control.fetch("RETR file").with_context(|| format!("transfer {i}"))? == bytes(1, 5000));
+    }
+    Ok(())
+}
+
 // Case 29: `curl --parallel` keeps one ticket store for all its sessions with a server, so that a data
 // connection may show the ticket of another session of the same user at the same address.
 #[test]
