@@ -116,7 +116,7 @@ impl Connection {
     /// waits beside it in a hidden file and is used by the next try with [`GetOptions::resume`].
     ///
     /// # Errors
-    /// [`Error`]; [`Self::partial_hint`] tells what is left of a failed one.
+    /// [`Error`].
     pub async fn get(
         &mut self,
         path: &[u8],

@@ -19,7 +19,7 @@ use super::tell::Teller;
 /// `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// Files to fetch: ftp://[user[:password]@]host[:port]/path[;type=a|i]
+    /// Files to fetch: ftp://USER:PASSWORD@HOST:PORT/PATH;type=a; user, password, port and type may be left out
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
     /// Where to put them: a file name, or a directory
