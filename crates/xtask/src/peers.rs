@@ -29,7 +29,7 @@ impl Peers {
     /// # Errors
     /// If a package cannot be fetched; the message names it.
     pub(crate) fn ensure() -> Result<Self> {
-        let home = std::env::current_dir()?.join("target/test-peers");
+        let home = run::root().join("target/test-peers");
         let peers = Self { root: home.join("root"), python: home.join("python") };
         for packages in SERVERS {
             let Some(first) = packages.first() else { continue };
