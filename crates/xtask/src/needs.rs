@@ -37,7 +37,8 @@ const fn perl(module: &'static str, package: &'static str) -> Need {
     Need { probe: Probe::Perl(module), package, service: None }
 }
 
-/// Everything. Debian lets only one FTP server be installed at a time, so there is one: the peer of the benchmark.
+/// Everything that is installed. Debian lets only one FTP server be installed at a time, so there is one, the peer of
+/// the benchmark; the others are unpacked (see `peers`).
 const NEEDS: &[Need] = &[
     program("conntrack", "conntrack"),
     program("iptables", "iptables"),
