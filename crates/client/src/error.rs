@@ -254,10 +254,13 @@ impl Verdict {
             .filter_map(|a| a.to.map(|to| to.port().to_string()))
             .collect();
         let ports = ports.join(", ");
+        let refused = |want_passive: bool| count(Outcome::CommandRefused, want_passive) > 0;
         let and_active = if tried_active {
             "; active mode failed as well: a firewall or NAT on this side lets no connection from the server in"
+        } else if refused(false) {
+            "; the server refuses active mode"
         } else {
-            ""
+            "; until then --mode active or --mode auto may work"
         };
         if count(Outcome::Silent, true) > 0 {
             let text = format!(
@@ -278,9 +281,27 @@ impl Verdict {
             return (Blame::TheirNetwork, text);
         }
         if tried_active {
-            let text = "the server's connection does not reach this machine: a firewall or NAT on this side drops it; \
-                        use passive mode, or set --active-ports and --active-address and let that range in";
+            let text = if refused(true) {
+                "the server refuses passive mode, and its own connection does not reach this machine: a firewall or NAT on \
+                 this side drops it; let the server in (--active-ports, --active-address), or have its administrator allow \
+                 passive mode"
+            } else {
+                "the server's connection does not reach this machine: a firewall or NAT on this side drops it; \
+                 use passive mode, or set --active-ports and --active-address and let that range in"
+            };
             return (Blame::OurNetwork, text.to_owned());
+        }
+        if refused(true) && !refused(false) {
+            return (
+                Blame::Server,
+                "the server refuses passive mode; try --mode active or --mode auto".to_owned(),
+            );
+        }
+        if refused(false) && !refused(true) {
+            return (
+                Blame::Server,
+                "the server refuses active mode; try --mode passive or --mode auto".to_owned(),
+            );
         }
         (Blame::Server, "the server refuses every data mode; --mode or --tls may change that".to_owned())
     }
@@ -497,6 +518,24 @@ mod tests {
                 vec![("EPSV", CommandRefused), ("PORT", Silent)],
                 Blame::OurNetwork,
                 "this side",
+            ),
+            (
+                "passive refused and forced",
+                vec![("EPSV", CommandRefused)],
+                Blame::Server,
+                "try --mode active",
+            ),
+            (
+                "active refused and forced",
+                vec![("PORT", CommandRefused)],
+                Blame::Server,
+                "try --mode passive",
+            ),
+            (
+                "passive silent, active refused",
+                vec![("EPSV", Silent), ("PORT", CommandRefused)],
+                Blame::TheirNetwork,
+                "the server refuses active mode",
             ),
             (
                 "all refused",

@@ -178,7 +178,11 @@ impl Connection {
     }
 
     async fn try_passive(&mut self, way: Way) -> Result<Result<Channel, Attempt>, Error> {
-        let budget = self.data_budget(self.settings.timeouts.data_connect);
+        // Where one port was silent, with its SYN repeated, a second one is asked once: that is to learn what is dropped.
+        let silent = |a: &Attempt| a.outcome == Outcome::Silent && matches!(a.by, "EPSV" | "PASV");
+        let patience = self.settings.timeouts.data_connect;
+        let again = self.tried.attempts.iter().any(silent);
+        let budget = self.data_budget(if again { patience / 2 } else { patience });
         let mut second = false;
         loop {
             let command = if way == Way::Epsv { Command::Epsv(Epsv::Same) } else { Command::Pasv };
