@@ -147,6 +147,19 @@ impl Accounts {
         self.insert(name, hash, rights)
     }
 
+    /// The hash that [`user_hashed`](Self::user_hashed) takes, in PHC format, for keeping in a file.
+    ///
+    /// # Errors
+    /// [`AccountError::EmptyPassword`], [`AccountError::Hash`].
+    pub fn hash_of(&self, name: &str, secret: &Secret) -> Result<String, AccountError> {
+        if secret.is_empty() {
+            return Err(AccountError::EmptyPassword(name.to_owned()));
+        }
+        hash::make(secret, self.effort)
+            .map(|hash| hash.to_string())
+            .map_err(|error| AccountError::Hash(name.to_owned(), error))
+    }
+
     /// Like [`user`](Self::user), with the password as an Argon2id string (PHC format).
     ///
     /// # Errors

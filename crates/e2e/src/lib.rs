@@ -27,7 +27,7 @@ pub use matrix::{Cell, Family, Mode, Security};
 pub use ports::PortRange;
 pub use program::{Finished, Program};
 pub use reply::Reply;
-pub use subject::{Kind, Options, Subject};
+pub use subject::{Kind, Options, Subject, binary};
 pub use tls::{Tls, TlsOptions, TlsStream};
 pub use tree::{Tree, bytes, sha256, sums};
 pub use wait::{PATIENCE, until};

@@ -8,6 +8,8 @@ use std::process::Child;
 
 use anyhow::{Context, Result, bail};
 
+pub use portway::binary;
+
 use crate::program::kill_group;
 use crate::{Certificate, Control, Family, Lines, Security, Tls, TlsOptions, Tree};
 

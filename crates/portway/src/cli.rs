@@ -3,9 +3,13 @@
 use clap::{Parser, Subcommand};
 
 use crate::client::ClientCommand;
+use crate::config::ConfigArgs;
 use crate::gate::GateArgs;
 use crate::lab::LabArgs;
+use crate::paper::{CompletionsArgs, ManArgs};
 use crate::serve::ServeArgs;
+use crate::status::StatusArgs;
+use crate::user::UserArgs;
 
 /// FTP where the data channel just works: server, client, proxy and smart firewall.
 #[derive(Debug, Parser)]
@@ -26,4 +30,14 @@ pub(crate) enum Command {
     Lab(LabArgs),
     /// Be the smart firewall: read control connections, open exactly the announced port (Linux)
     Gate(GateArgs),
+    /// Print an account for the configuration file of `serve`, with the password as a hash
+    User(UserArgs),
+    /// Show or check the configuration file of `serve`
+    Config(ConfigArgs),
+    /// Ask a running server who is connected and how the transfers fare
+    Status(StatusArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(ManArgs),
 }

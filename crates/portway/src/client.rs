@@ -6,7 +6,6 @@ mod explain;
 mod list;
 mod mirror;
 mod netrc;
-mod prompt;
 mod shell;
 mod tell;
 

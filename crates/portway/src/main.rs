@@ -2,10 +2,15 @@
 
 mod cli;
 mod client;
+mod config;
 mod gate;
 mod lab;
 mod memory;
+mod paper;
+mod prompt;
 mod serve;
+mod status;
+mod user;
 
 use std::process::ExitCode;
 
@@ -19,6 +24,11 @@ fn main() -> ExitCode {
         cli::Command::Client(command) => client::run(command),
         cli::Command::Lab(args) => lab::run(args),
         cli::Command::Gate(args) => gate::run(args),
+        cli::Command::User(args) => user::run(&args),
+        cli::Command::Config(args) => config::run(&args),
+        cli::Command::Status(args) => status::run(&args),
+        cli::Command::Completions(args) => paper::completions(&args),
+        cli::Command::Man(args) => paper::man(&args),
     };
     match done {
         Ok(code) => code,

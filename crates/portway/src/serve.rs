@@ -2,16 +2,21 @@
 
 mod args;
 mod config;
+mod confine;
 mod pinholes;
 mod summary;
 mod tls;
+mod users;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use portway_accounts::{Accounts, Rights, Secret, Throttle};
+use arc_swap::ArcSwap;
+use portway_accounts::Throttle;
+use portway_admin::{Admin, Facts};
 use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
 use portway_net::ServerTls;
 use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink, Start, Warning, Xferlog};
@@ -20,26 +25,29 @@ use portway_server::{Listener, Server, ServerConfig, Timeouts};
 use portway_vfs::{LinkPolicy, LocalFs, Vfs};
 use tokio::signal::unix::{SignalKind, signal};
 
+use args::TlsMode;
 pub(crate) use args::{LogFormatArg, ServeArgs, duration};
-use args::{TlsMode, UserArg};
 use config::Settings;
+use confine::{Reach, RunAs};
 
 /// Runs until it is told to end.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     let settings = Settings::gather(args)?;
     raise_descriptor_limit();
+    let run_as = settings.run_as.as_deref().map(RunAs::find).transpose()?;
+    let confined = settings.landlock && reach(&settings).confine()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let ended = runtime.block_on(serve(settings));
+    let ended = runtime.block_on(serve(settings, run_as, confined));
     // What still runs on a thread of its own, such as the removal of a tree, has had its time in the drain.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn serve(settings: Settings) -> Result<ExitCode> {
+async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Result<ExitCode> {
     let root = std::fs::canonicalize(&settings.directory)
         .with_context(|| format!("cannot serve {}", settings.directory.display()))?;
     let log = open_log(&settings)?;
-    let (accounts, shown_users) = accounts(&settings)?;
+    let (accounts, shown_users) = users::accounts(&settings)?;
     let identity = tls::identity(&settings)?;
     let tls = match &identity {
         Some(found) => Some(ServerTls::new(found.identity.clone(), tls::options(&settings)).context("TLS")?),
@@ -55,6 +63,18 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
         own.add(bound);
         log.record(Listening { what: if implicit_tls { "ftps" } else { "ftp" }, address: bound });
         listeners.push((bound, Listener { socket, implicit_tls }));
+    }
+    let admin = match settings.admin {
+        Some(address) => {
+            let admin = Admin::bind(address).await.context("--admin")?;
+            log.record(Listening { what: "admin", address: admin.address() });
+            Some(admin)
+        }
+        None => None,
+    };
+    if let Some(user) = &run_as {
+        // The ports are open; nothing else needs root.
+        user.take_effect()?;
     }
     log.record(Start {
         version: env!("CARGO_PKG_VERSION"),
@@ -88,7 +108,7 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
             advertise_deflate: settings.advertise_mode_z,
             ..Policy::default()
         }),
-        accounts: Arc::new(accounts),
+        accounts: ArcSwap::from_pointee(accounts),
         throttle: Throttle::default(),
         storage,
         broker,
@@ -102,9 +122,17 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
             ..Timeouts::default()
         },
     });
+    let facts = Facts::new(server.config().registry.clone(), log.clone());
+    if let Some(admin) = admin {
+        tokio::spawn(admin.serve(facts.clone()));
+    }
+    if !confined {
+        let why = if settings.landlock { "this kernel has no landlock" } else { "landlock is off" };
+        log.record(Notice { what: "not_confined", detail: Shown::from(why) });
+    }
     let addresses: Vec<_> = listeners.iter().map(|(addr, listener)| (*addr, listener.implicit_tls)).collect();
     summary::print(&settings, &root, &addresses, &shown_users, identity.as_ref());
-    let watching = tokio::spawn(signals(server.clone(), settings.clone(), log.clone()));
+    let watching = tokio::spawn(signals(server.clone(), settings.clone(), log.clone(), facts));
     let clean = server.serve(listeners.into_iter().map(|(_, listener)| listener).collect()).await;
     watching.abort();
     let detail = if clean { "all sessions have ended" } else { "the last transfers were cut off" };
@@ -114,7 +142,7 @@ async fn serve(settings: Settings) -> Result<ExitCode> {
 }
 
 /// SIGHUP reloads certificate and log files; the first SIGINT or SIGTERM drains, the second ends at once.
-async fn signals(server: Server, settings: Settings, log: Log) -> Result<()> {
+async fn signals(server: Server, settings: Settings, log: Log, facts: Facts) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -138,12 +166,25 @@ async fn signals(server: Server, settings: Settings, log: Log) -> Result<()> {
             what: "draining",
             detail: Shown::from("no new sessions; running transfers may end"),
         });
+        facts.drain_begins();
         server.shutdown().begin();
     }
 }
 
-/// Takes the certificate files anew; bad ones change nothing.
+/// Takes the users and the certificate files anew; bad ones change nothing.
 fn reload(server: &Server, settings: &Settings, log: &Log) {
+    match settings.with_users_of_file().and_then(|now| now.map(|now| users::accounts(&now)).transpose()) {
+        Ok(Some((accounts, _))) => {
+            // Who is logged in stays so.
+            server.config().accounts.store(Arc::new(accounts));
+            log.record(Notice { what: "reloaded", detail: Shown::from("users") });
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let detail = format!("the users were not read again and the old ones stay: {error:#}");
+            log.record(Warning { what: "users", detail: Shown::from(detail) });
+        }
+    }
     let Some(tls) = &server.config().tls else { return };
     match tls::identity(settings) {
         Ok(Some(found)) => {
@@ -158,6 +199,38 @@ fn reload(server: &Server, settings: &Settings, log: &Log) {
     }
 }
 
+/// What the server needs of the file system, from start to end.
+fn reach(settings: &Settings) -> Reach {
+    let mut reach = Reach { change: vec![settings.directory.clone()], read: Vec::new() };
+    reach.change.extend(settings.xferlog.as_deref().map(Reach::folder_of));
+    if settings.cert.is_none() {
+        reach.change.extend(tls::state_dir());
+    }
+    let files = settings.cert.iter().flat_map(|(cert, key)| [cert, key]);
+    let files = files.chain(&settings.client_ca).chain(&settings.file);
+    reach.read.extend(files.map(|path| Reach::folder_of(path)));
+    reach.read.extend(settings.agent_dir.clone());
+    reach
+}
+
+/// Whether a server would start with this file, as far as a file can tell.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(file: &Path) -> Result<()> {
+    let settings = Settings::of_file(file)?;
+    std::fs::read_dir(&settings.directory)
+        .with_context(|| format!("directory {}", settings.directory.display()))?;
+    users::accounts(&settings)?;
+    if settings.cert.is_some() {
+        let identity = tls::identity(&settings)?;
+        ServerTls::new(identity.context("no certificate")?.identity, tls::options(&settings))
+            .context("TLS")?;
+    }
+    settings.run_as.as_deref().map(RunAs::find).transpose()?;
+    Ok(())
+}
+
 fn open_log(settings: &Settings) -> Result<Log> {
     let format = settings.log_format.into();
     match &settings.xferlog {
@@ -168,31 +241,6 @@ fn open_log(settings: &Settings) -> Result<Log> {
         None => Log::new(format, Sink::stderr()),
     }
     .context("the log cannot be started")
-}
-
-/// A user's name, and his password if it was made for this run.
-type ShownUser = (String, Option<String>);
-
-/// The accounts, and what to show of them: a generated password is shown once, a given one never.
-fn accounts(settings: &Settings) -> Result<(Accounts, Vec<ShownUser>)> {
-    let mut accounts = Accounts::new().context("accounts")?;
-    let mut shown = Vec::new();
-    for UserArg { name, password } in &settings.users {
-        let (secret, generated) = match password {
-            Some(password) => (Secret::new(password.as_bytes()), None),
-            None => {
-                let secret = Secret::generate().context("no password could be made")?;
-                let text = String::from_utf8_lossy(secret.expose_octets()).into_owned();
-                (secret, Some(text))
-            }
-        };
-        accounts = accounts.user(name, &secret, Rights::FULL).context("--user")?;
-        shown.push((name.clone(), generated));
-    }
-    if settings.anonymous {
-        accounts = accounts.anonymous(Rights::READ_ONLY);
-    }
-    Ok((accounts, shown))
 }
 
 /// As many descriptors as the system allows; a session needs one, a transfer two or three more.

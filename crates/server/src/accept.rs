@@ -38,7 +38,7 @@ impl Server {
     /// A server with these parts.
     #[must_use]
     pub fn new(config: ServerConfig) -> Self {
-        let turns = Arc::new(Turns::new(config.accounts.cost().at_once));
+        let turns = Arc::new(Turns::new(config.accounts.load().cost().at_once));
         Self { shared: Arc::new(config), turns, drain: Drain::default(), ending: watch::Sender::new(false) }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Throttle};
 use portway_data::Broker;
 use portway_net::ServerTls;
@@ -15,8 +16,8 @@ use tokio::net::TcpListener;
 pub struct ServerConfig {
     /// What the dialogue allows.
     pub policy: Arc<Policy>,
-    /// Who may log in.
-    pub accounts: Arc<Accounts>,
+    /// Who may log in; swapped when the settings are read again, and then for new logins only.
+    pub accounts: ArcSwap<Accounts>,
     /// Who has failed to.
     pub throttle: Throttle,
     /// What is served; a user sees it from his home on.

@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::{PATIENCE, Site};
@@ -86,7 +85,9 @@ async fn guessing_on_many_connections_at_once_buys_no_more_guesses() {
         // Long enough for all to be waiting at the same time.
         let effort = Effort { memory_kib: 1024, passes: 2 };
         let accounts = Accounts::with_effort(effort).expect("accounts");
-        config.accounts = Arc::new(accounts.user("ann", &Secret::from("x"), Rights::FULL).expect("ann"));
+        config.accounts = arc_swap::ArcSwap::from_pointee(
+            accounts.user("ann", &Secret::from("x"), Rights::FULL).expect("ann"),
+        );
     });
     let mut clients = Vec::new();
     for _ in 0..60 {

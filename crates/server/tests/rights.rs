@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::{Client, PATIENCE, Site, accounts};
 use portway_accounts::Rights;
 use tokio::io::AsyncWriteExt;
@@ -21,7 +19,7 @@ async fn store(client: &mut Client, line: &str) -> u16 {
 }
 
 async fn with_rights(rights: Rights) -> (Site, Client) {
-    let site = Site::with(|config| config.accounts = Arc::new(accounts(rights)));
+    let site = Site::with(|config| config.accounts = arc_swap::ArcSwap::from_pointee(accounts(rights)));
     site.put("f", b"content");
     let client = site.ann().await;
     (site, client)

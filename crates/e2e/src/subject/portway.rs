@@ -77,7 +77,10 @@ pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> 
 
 /// The binary of this workspace, in the profile that the test itself was built in; or what
 /// `PORTWAY_BIN` names. It is built first when a source file is younger.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be built.
+pub fn binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("PORTWAY_BIN") {
         return Ok(named.into());
     }

@@ -7,6 +7,7 @@ mod files;
 mod limits;
 mod listings;
 mod logs;
+mod operators;
 mod parser;
 mod passive;
 mod process;

@@ -167,7 +167,7 @@ fn credentials(target: &Target) -> Result<Credentials> {
     let password = match password {
         Some(password) => password,
         None if user == b"anonymous" || user == b"ftp" => Credentials::default().password,
-        None => super::prompt::secret(&format!("password for {}: ", target))
+        None => crate::prompt::secret(&format!("password for {}: ", target))
             .context("no password: put it into the URL, FTP_PASSWORD or ~/.netrc")?,
     };
     Ok(Credentials { user, password, account })

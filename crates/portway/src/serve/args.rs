@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use portway_ops::LogFormat;
 
 /// The flags; each may stand in the configuration file too, and the flag wins.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ServeArgs {
     /// The folder to serve [default: the current one]
     pub(crate) directory: Option<PathBuf>,
@@ -85,6 +85,15 @@ pub(crate) struct ServeArgs {
     /// Write an xferlog(5) line per file to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) xferlog: Option<PathBuf>,
+    /// Tell metrics, sessions and health by HTTP here: loopback only; `portway status` asks it
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Become this user once the ports are open; DIR and the log files are then used with his rights
+    #[arg(long, value_name = "USER")]
+    pub(crate) run_as: Option<String>,
+    /// Do not let the kernel keep the server inside the folders it needs
+    #[arg(long)]
+    pub(crate) no_landlock: bool,
 }
 
 /// `--tls`.

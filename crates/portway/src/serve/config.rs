@@ -8,9 +8,8 @@ use anyhow::{Context, Result, bail};
 use portway_data::{PassivePorts, Proof};
 use serde::Deserialize;
 
-use super::args::{
-    AddressArg, LogFormatArg, PinholesArg, PortRange, ProofArg, ServeArgs, TlsMode, UserArg, duration,
-};
+use super::args::{AddressArg, LogFormatArg, PinholesArg, PortRange, ProofArg, ServeArgs, TlsMode, duration};
+use super::users::UserEntry;
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -18,7 +17,9 @@ pub(crate) struct Settings {
     pub(crate) directory: PathBuf,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) implicit: Vec<SocketAddr>,
-    pub(crate) users: Vec<UserArg>,
+    pub(crate) users: Vec<UserEntry>,
+    /// The users were named on the command line: a file that is read again changes nothing about them.
+    pub(crate) users_by_flags: bool,
     pub(crate) anonymous: bool,
     pub(crate) read_only: bool,
     pub(crate) tls: TlsMode,
@@ -37,6 +38,11 @@ pub(crate) struct Settings {
     pub(crate) max_sessions_per_address: usize,
     pub(crate) log_format: LogFormatArg,
     pub(crate) xferlog: Option<PathBuf>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) run_as: Option<String>,
+    pub(crate) landlock: bool,
+    /// The file these came from, if any: what SIGHUP reads again.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The file: the flags' names with underscores. Unknown keys are refused, so that a typo is no setting.
@@ -46,7 +52,7 @@ struct File {
     directory: Option<PathBuf>,
     listen: Vec<SocketAddr>,
     implicit: Vec<SocketAddr>,
-    users: Vec<FileUser>,
+    users: Vec<UserEntry>,
     anonymous: bool,
     read_only: bool,
     tls: Option<TlsMode>,
@@ -66,18 +72,37 @@ struct File {
     max_sessions_per_address: Option<usize>,
     log_format: Option<LogFormatArg>,
     xferlog: Option<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileUser {
-    name: String,
-    password: Option<String>,
+    admin: Option<SocketAddr>,
+    run_as: Option<String>,
+    landlock: Option<bool>,
 }
 
 impl Settings {
+    /// The settings of this file alone.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
+        Self::gather(ServeArgs { config: Some(path.to_owned()), ..ServeArgs::default() })
+    }
+
+    /// These settings with the users that the file names now; `None` if no file says who the users are.
+    ///
+    /// # Errors
+    /// As at the start.
+    pub(crate) fn with_users_of_file(&self) -> Result<Option<Self>> {
+        let Some(path) = self.file.as_deref().filter(|_| !self.users_by_flags) else { return Ok(None) };
+        let now = Self::of_file(path)?;
+        // Nobody has seen the password that would be made for this one.
+        if let Some(user) = now.users.iter().find(|user| user.has_no_secret()) {
+            bail!("user {:?} has neither password nor password_hash", user.name);
+        }
+        Ok(Some(Self { users: now.users, ..self.clone() }))
+    }
+
     /// Reads the file, if one is named, and puts the flags over it.
     pub(crate) fn gather(args: ServeArgs) -> Result<Self> {
+        let by_flags = !args.users.is_empty();
         let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let parsed = |text: Option<String>, what: &str| -> Result<Option<Duration>> {
             text.map(|text| duration(&text).map_err(|why| anyhow::anyhow!("{what}: {why}"))).transpose()
@@ -103,9 +128,9 @@ impl Settings {
             (None, None) => AddressArg(None),
         };
         let users = if args.users.is_empty() {
-            file.users.into_iter().map(|user| UserArg { name: user.name, password: user.password }).collect()
+            file.users
         } else {
-            args.users
+            args.users.into_iter().map(UserEntry::from).collect()
         };
         let or_else =
             |flags: Vec<SocketAddr>, file: Vec<SocketAddr>| if flags.is_empty() { file } else { flags };
@@ -124,6 +149,7 @@ impl Settings {
             implicit,
             anonymous: args.anonymous || file.anonymous || users.is_empty(),
             users,
+            users_by_flags: by_flags,
             read_only: args.read_only || file.read_only,
             tls,
             cert: args.cert.zip(args.key).or(certificate),
@@ -154,6 +180,10 @@ impl Settings {
                 .unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             xferlog: args.xferlog.or(file.xferlog),
+            admin: args.admin.or(file.admin),
+            run_as: args.run_as.or(file.run_as),
+            landlock: !args.no_landlock && file.landlock.unwrap_or(true),
+            file: args.config,
         })
     }
 }
@@ -182,6 +212,20 @@ mod tests {
         let settings = Settings::gather(line.args);
         std::fs::remove_file(&file)?;
         settings
+    }
+
+    #[test]
+    fn the_example_names_every_setting_and_changes_nothing() {
+        let example = include_str!("example.toml");
+        gather("example", example).expect("the example is right");
+        let bare: String = example
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.contains(" = ") || line.starts_with("[["))
+            .filter(|line| !line.starts_with("password_hash"))
+            .map(|line| line.to_owned() + "\n")
+            .collect();
+        gather("bare", &bare).expect("every line of it is a setting");
     }
 
     #[test]

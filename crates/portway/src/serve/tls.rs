@@ -61,10 +61,13 @@ pub(crate) fn options(settings: &Settings) -> ServerTlsOptions {
 }
 
 /// `$XDG_STATE_HOME/portway`, or `~/.local/state/portway`.
-fn state_dir() -> Option<PathBuf> {
+pub(super) fn state_dir() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    Some(base.join("portway"))
+    let dir = base.join("portway");
+    // Before the server is confined to it. Where it cannot be made, nothing is kept.
+    let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    Some(dir)
 }
 
 /// Writes each file whole or not at all, readable by its owner only.

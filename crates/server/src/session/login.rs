@@ -52,7 +52,8 @@ impl Session {
             Delay::Refuse => return Err((Verdict::TooMany, "throttled")),
         }
         let secret = Secret::new(secret);
-        if let Some(known) = shared.accounts.recall(name, &secret) {
+        let accounts = shared.accounts.load_full();
+        if let Some(known) = accounts.recall(name, &secret) {
             // Whoever logs in anonymously has shown nothing that would make up for wrong guesses.
             if !known.anonymous {
                 shared.throttle.succeeded(peer);
@@ -64,7 +65,7 @@ impl Session {
         if shared.throttle.delay(peer, Instant::now().into_std()) == Delay::Refuse {
             return Err((Verdict::TooMany, "throttled"));
         }
-        let (accounts, name) = (Arc::clone(&shared.accounts), name.to_vec());
+        let name = name.to_vec();
         // The turn comes back: it ends when the result has been counted.
         let checking = tokio::task::spawn_blocking(move || (accounts.verify(&name, &secret), turn));
         match checking.await {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle};
 use portway_data::{Broker, BrokerConfig};
 use portway_net::{ClientTls, ClientTlsOptions, Control, Identity, ServerTls, ServerTlsOptions, Trust};
@@ -41,7 +42,7 @@ impl Site {
         let (files, log) = (MemFs::new(), Lines::default());
         let mut config = ServerConfig {
             policy: Arc::new(Policy::default()),
-            accounts: Arc::new(accounts(Rights::FULL)),
+            accounts: ArcSwap::from_pointee(accounts(Rights::FULL)),
             throttle: Throttle::default(),
             storage: Arc::new(files.clone()),
             broker: Broker::new(BrokerConfig::default()).unwrap(),

@@ -1,0 +1,130 @@
+//! What who runs the server can do: see who is there, change users, and give root away.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use anyhow::{Context as _, Result, ensure};
+use portway_e2e::{Kind, Options, PATIENCE, Program, Subject, Tree, binary, until};
+use serde_json::Value;
+
+/// portway itself, whatever the environment says: no other server has these.
+fn portway(tree: Tree, users: bool, flags: &[&str]) -> Result<Subject> {
+    let mut options = Options::flags(flags.iter().copied());
+    if !users {
+        options.users.clear();
+    }
+    Subject::start_kind(Kind::Portway, tree, &options)
+}
+
+fn run(args: &[&str]) -> Result<Program> {
+    let program = binary()?;
+    Ok(Program::new(program.to_str().context("the path is text")?, "portway")?.args(args))
+}
+
+/// Where `--admin 127.0.0.1:0` came to be, as the log says.
+fn admin(subject: &Subject) -> Result<SocketAddr> {
+    subject.log.wait_for("the address of --admin", PATIENCE, |line| {
+        let event: Value = serde_json::from_str(line).ok()?;
+        (event["what"] == "admin").then(|| event["address"].as_str()?.parse().ok()).flatten()
+    })
+}
+
+fn page(admin: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(admin)?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[test]
+fn the_admin_pages_show_a_session_and_count_its_transfers() -> Result<()> {
+    let subject = portway(Tree::new()?, true, &["--admin", "127.0.0.1:0"])?;
+    let admin = admin(&subject)?;
+    let mut session = subject.session()?;
+    session.store("STOR a", b"seven..")?;
+    until("the transfer is counted", PATIENCE, || {
+        let metrics = page(admin, "/metrics")?;
+        Ok(metrics.contains("portway_transfers_total{result=\"complete\"} 1\n").then_some(()))
+    })?;
+    let told = run(&["status", "--json", "--admin", &admin.to_string()])?.succeed()?.text();
+    let status: Value = serde_json::from_str(&told)?;
+    ensure!(status["sessions"][0]["user"] == "alice", "{told}");
+    ensure!(status["counters"]["bytes_in"] == 7, "{told}");
+    let told = run(&["status", "--admin", &admin.to_string()])?.succeed()?.text();
+    ensure!(told.contains("alice idle") && told.contains("1 complete"), "{told}");
+    ensure!(page(admin, "/health")?.starts_with("HTTP/1.0 200"));
+    Ok(())
+}
+
+#[test]
+fn users_of_the_file_come_and_go_while_the_server_runs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("portway.toml");
+    let entry = |name: &str, flags: &[&str]| -> Result<String> {
+        let made = run(&[&["user", name], flags].concat())?.input(format!("{name}'s secret\n")).succeed()?;
+        Ok(made.text())
+    };
+    fs::write(&file, entry("ann", &["--home", "/ann", "--right", "read-only"])?)?;
+    let file_text = file.to_str().context("the path is text")?;
+    run(&["config", "check", file_text])?.succeed()?;
+    let tree = Tree::new()?;
+    tree.write("ann/hers", b"for ann")?;
+    tree.write("other", b"not for ann")?;
+    let subject = portway(tree, false, &["--config", file_text])?;
+    let mut ann = portway_e2e::Control::connect(subject.port()?)?;
+    ann.login(("ann", "ann's secret"))?;
+    ensure!(ann.fetch("RETR hers")? == b"for ann");
+    ann.expect("SIZE /other", 550)?;
+    ann.expect("DELE hers", 550)?;
+    fs::write(&file, entry("bob", &[])?)?;
+    subject.reload()?;
+    until("bob may log in", PATIENCE, || {
+        let mut bob = portway_e2e::Control::connect(subject.port()?)?;
+        Ok(bob.login(("bob", "bob's secret")).is_ok().then_some(()))
+    })?;
+    let mut again = portway_e2e::Control::connect(subject.port()?)?;
+    again.expect("USER ann", 331)?;
+    again.expect("PASS ann's secret", 530)?;
+    ann.expect("NOOP", 200).context("who is logged in stays so")?;
+    fs::write(&file, "nonsense")?;
+    subject.reload()?;
+    subject.log.wait_for("the refusal of the file", PATIENCE, |line| {
+        line.contains("the old ones stay").then_some(())
+    })?;
+    portway_e2e::Control::connect(subject.port()?)?.login(("bob", "bob's secret"))?;
+    let refused = run(&["config", "check", file_text])?.run()?;
+    ensure!(refused.code == Some(2), "a wrong file is not called right");
+    Ok(())
+}
+
+#[test]
+fn a_server_started_as_root_becomes_somebody_else_and_stores_as_him() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        let refused = run(&["serve", ".", "--run-as", "nobody"])?.run()?;
+        ensure!(refused.code == Some(2) && refused.text().contains("only root"), "{}", refused.text());
+        return Ok(());
+    }
+    let tree = Tree::new()?;
+    fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o777))?;
+    tree.write("roots", b"secret")?;
+    fs::set_permissions(tree.path().join("roots"), fs::Permissions::from_mode(0o600))?;
+    let subject = portway(tree, true, &["--run-as", "nobody"])?;
+    let mut session = subject.session()?;
+    session.store("STOR a", b"octets")?;
+    ensure!(fs::metadata(subject.tree.path().join("a"))?.uid() != 0, "the file is root's");
+    session.epsv()?;
+    session.expect("RETR roots", 550).context("root's file was read")?;
+    for pid in subject.pids() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let lines = status.lines().filter(|line| line.starts_with("Uid:") || line.starts_with("CapEff:"));
+        for line in lines {
+            let left = line.split_whitespace().skip(1);
+            let root = if line.starts_with("Uid:") { "0" } else { "000001ffffffffff" };
+            ensure!(left.clone().all(|word| word != root), "{line}");
+        }
+    }
+    Ok(())
+}
