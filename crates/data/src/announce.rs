@@ -103,6 +103,12 @@ pub struct Network {
 pub struct NetworkError(String);
 
 impl Network {
+    /// How many bits at the front all its addresses share: 32 or 128 for one address alone.
+    #[must_use]
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// True if `ip` lies within; IPv4 mapped into IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {

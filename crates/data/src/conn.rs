@@ -105,6 +105,14 @@ impl DataConn {
         }
     }
 
+    /// From now on dropping it is a reset, also before the first octet: the other side must not take the end of
+    /// a connection that carried nothing for an empty file.
+    pub fn hold(&mut self) {
+        if self.socket.way == Way::Unused {
+            self.socket.way = Way::Sending;
+        }
+    }
+
     /// The stream, for a transfer in direction `way`.
     pub(crate) fn begin(&mut self, way: Way) -> Result<&mut Stream, Failure> {
         self.socket.way = way;

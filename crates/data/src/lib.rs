@@ -35,6 +35,6 @@ pub use offer::Offer;
 pub use own::OwnListeners;
 pub use party::{History, Party};
 pub use pump::{
-    Compression, Digest, Options, Progress, Received, Representation, Sent, receive_file, receive_stream,
-    send_file, send_stream,
+    Compression, Digest, Options, Progress, Received, RelayError, Representation, Sent, receive_file,
+    receive_stream, relay, send_file, send_stream,
 };

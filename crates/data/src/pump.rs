@@ -15,10 +15,12 @@ mod line;
 mod pace;
 mod pipe;
 mod receive;
+mod relay;
 mod send;
 mod stages;
 
 pub use receive::{receive_file, receive_stream};
+pub use relay::{RelayError, relay};
 pub use send::{send_file, send_stream};
 
 /// Sees every octet of the file, in order, in the form it has on disk.

@@ -1,17 +1,19 @@
 //! Sockets and TLS; the only crate that names rustls.
 //!
-//! Everything above this crate sees four things: sockets set up the way FTP wants them, a
-//! [`Control`] connection that may turn to TLS and back, a [`DataTls`] connection that loses no byte at
+//! Everything above this crate sees five things: sockets set up the way FTP wants them, a
+//! [`Control`] connection that may turn to TLS and back, the server's [`ControlChannel`] of lines on it, a [`DataTls`] connection that loses no byte at
 //! its end, and [`read_hello`], which tells from the first octets of a data connection whose it is.
 
 mod control;
 mod hello;
+mod lines;
 mod socket;
 mod tls;
 
 pub use control::Control;
 pub use hello::{Hello, read_hello};
-pub use socket::{connect_from, ephemeral_range, listen, prepare_control, prepare_data};
+pub use lines::{ControlChannel, Left, Received};
+pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
     Authority, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake,
     DataTls, GATE_NAME, Identity, Issued, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 /// Connections the kernel finishes on our behalf before we accept them. A short queue greets a crowd of
 /// clients with silence; the kernel cuts this to `net.core.somaxconn` (4096 by default).
@@ -79,6 +81,45 @@ pub async fn connect_from(local: Option<SocketAddr>, to: SocketAddr) -> io::Resu
         socket.bind(local)?;
     }
     socket.connect(to).await
+}
+
+/// How long one address gets before the next is tried beside it (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Connects to the first of these addresses that answers, each tried a little after the one before it
+/// (RFC 8305); also tells how long its handshake took.
+///
+/// # Errors
+/// The last address that failed and why; `TimedOut` for the first one if none had an answer `within` the time.
+/// `None` if there are no addresses at all.
+pub async fn connect_first(
+    addresses: &[SocketAddr],
+    within: Duration,
+) -> Result<(TcpStream, SocketAddr, Duration), Option<(SocketAddr, io::Error)>> {
+    let mut left = addresses.iter().copied();
+    let first = *addresses.first().ok_or(None)?;
+    let mut last = (first, io::Error::from(io::ErrorKind::TimedOut));
+    let mut tries = JoinSet::new();
+    let deadline = Instant::now() + within;
+    let mut all_started = false;
+    loop {
+        match left.next() {
+            Some(to) => {
+                tries.spawn(async move {
+                    let began = Instant::now();
+                    (to, connect_from(None, to).await.map(|stream| (stream, began.elapsed())))
+                });
+            }
+            None => all_started = true,
+        }
+        let until = if all_started { deadline } else { deadline.min(Instant::now() + HEAD_START) };
+        match timeout_at(until, tries.join_next()).await {
+            Ok(Some(Ok((to, Ok((stream, took)))))) => return Ok((stream, to, took)),
+            Ok(Some(Ok((to, Err(error))))) => last = (to, error),
+            Ok(None) | Err(_) if all_started => return Err(Some(last)),
+            _ => {}
+        }
+    }
 }
 
 /// The ports the kernel hands out by itself; a passive range should lie outside.

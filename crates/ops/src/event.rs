@@ -7,6 +7,10 @@ use serde::{Serialize, Serializer};
 
 use crate::Shown;
 
+mod upstream;
+
+pub use upstream::{Relayed, UpstreamFailed, UpstreamOpened};
+
 /// Something worth a line in the log. No variant can hold a password.
 ///
 /// Field names are the keys of both log formats; scripts rely on them. Words (`&'static str` fields) are lower
@@ -33,6 +37,12 @@ pub enum Event {
     Refused(Refused),
     /// A TLS handshake or TLS connection went wrong.
     TlsFailed(TlsFailed),
+    /// A proxy has a session with a server on a client's behalf.
+    UpstreamOpened(UpstreamOpened),
+    /// A proxy has none, or lost it.
+    UpstreamFailed(UpstreamFailed),
+    /// The server's side of a transfer through a proxy.
+    Relayed(Relayed),
     /// Something that an operator should look at.
     Warning(Warning),
     /// Something good to know.
@@ -289,9 +299,11 @@ impl Event {
     /// Warnings are the last to be dropped when the log cannot keep up.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::DataFailed(_) | Self::Refused(_) | Self::TlsFailed(_) | Self::Warning(_) => {
-                Severity::Warning
-            }
+            Self::DataFailed(_)
+            | Self::Refused(_)
+            | Self::TlsFailed(_)
+            | Self::UpstreamFailed(_)
+            | Self::Warning(_) => Severity::Warning,
             Self::Login(login) if login.result == LoginResult::Failed => Severity::Warning,
             Self::Transfer(transfer) if transfer.result == TransferResult::Failed => Severity::Warning,
             _ => Severity::Info,
@@ -318,6 +330,9 @@ events_from!(
     DataFailed,
     Refused,
     TlsFailed,
+    UpstreamOpened,
+    UpstreamFailed,
+    Relayed,
     Warning,
     Notice
 );

@@ -19,8 +19,9 @@ mod xferlog;
 
 pub use drain::{Drain, DrainTicket};
 pub use event::{
-    DataFailed, Direction, Event, Listening, Login, LoginResult, Notice, Refused, Seconds, SessionClosed,
-    SessionOpened, Severity, Start, TlsFailed, Transfer, TransferResult, Warning,
+    DataFailed, Direction, Event, Listening, Login, LoginResult, Notice, Refused, Relayed, Seconds,
+    SessionClosed, SessionOpened, Severity, Start, TlsFailed, Transfer, TransferResult, UpstreamFailed,
+    UpstreamOpened, Warning,
 };
 pub use limits::{Limits, Refusal, Ticket};
 pub use log::{Log, LogFormat};

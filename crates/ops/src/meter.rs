@@ -81,7 +81,13 @@ impl Meter {
             Event::DataFailed(failed) => one_by(&self.data_failures, failed.cause),
             Event::Refused(refused) => one_by(&self.refusals, refused.why),
             Event::TlsFailed(_) => one(&self.tls_failures),
-            Event::Start(_) | Event::Listening(_) | Event::Warning(_) | Event::Notice(_) => {}
+            Event::UpstreamFailed(failed) => one_by(&self.refusals, failed.cause),
+            Event::UpstreamOpened(_)
+            | Event::Relayed(_)
+            | Event::Start(_)
+            | Event::Listening(_)
+            | Event::Warning(_)
+            | Event::Notice(_) => {}
         }
     }
 

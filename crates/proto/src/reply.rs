@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::Code;
+use crate::{Code, RawReply};
 
 /// One reply, of one or more lines, that no argument can forge.
 ///
@@ -12,6 +12,8 @@ use crate::Code;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     code: Code,
+    /// Another server's: its middle lines are indented as they came.
+    passed_on: bool,
     /// The lines, parted by LF; a line itself holds none.
     text: Vec<u8>,
 }
@@ -20,15 +22,27 @@ impl Reply {
     /// A reply of one line.
     #[must_use]
     pub fn new(code: Code, text: impl fmt::Display) -> Self {
-        Self { code, text: Vec::new() }.push(text, false)
+        Self { code, passed_on: false, text: Vec::new() }.push(text, false)
     }
 
     /// A reply of one line whose text is octets, such as a path (RFC 2640 §3: names need not be UTF-8).
     #[must_use]
     pub fn octets(code: Code, text: &[u8]) -> Self {
-        let mut reply = Self { code, text: Vec::with_capacity(text.len()) };
+        let mut reply = Self { code, passed_on: false, text: Vec::with_capacity(text.len()) };
         reply.text.extend(text.iter().copied().map(harmless));
         reply
+    }
+
+    /// Another server's reply, as a proxy passes it on: the same code and lines, written anew, so that nothing
+    /// but a reply gets through. Middle lines stay as they came (listings in them are read by column) unless
+    /// they begin with a digit and could end the reply. `None` for codes that are none.
+    #[must_use]
+    pub fn passed_on(raw: &RawReply) -> Option<Self> {
+        let mut lines = raw.lines.iter();
+        let first = lines.next().map_or(&[][..], Vec::as_slice);
+        let mut reply = Self::octets(Code::new(raw.code)?, first);
+        reply.passed_on = true;
+        Some(lines.fold(reply, |reply, line| reply.line_octets(line)))
     }
 
     /// Adds a line.
@@ -65,7 +79,7 @@ impl Reply {
             if at == 0 || at == last {
                 out.extend_from_slice(&self.code.digits());
                 out.push(if at == last { b' ' } else { b'-' });
-            } else {
+            } else if !self.passed_on || line.first().is_none_or(u8::is_ascii_digit) {
                 out.push(b' ');
             }
             if line.contains(&IAC) {
@@ -149,6 +163,17 @@ mod tests {
             assert!(!out.contains("\n230"), "{out:?}");
             assert_eq!(out.matches("\r\n").count(), reply.lines().count(), "{out:?}");
         }
+    }
+
+    #[test]
+    fn a_reply_passed_on_keeps_its_columns_and_forges_nothing() {
+        let lines = ["Status:", "-rw-r--r-- 1 a", " MDTM", "", "213 End?", "End"];
+        let raw = RawReply { code: 213, lines: lines.map(|line| line.as_bytes().to_vec()).to_vec() };
+        let wanted = "213-Status:\r\n-rw-r--r-- 1 a\r\n MDTM\r\n \r\n 213 End?\r\n213 End\r\n";
+        assert_eq!(wire(&Reply::passed_on(&raw).unwrap()), wanted);
+        assert!(Reply::passed_on(&RawReply { code: 7, lines: vec![] }).is_none());
+        let hostile = RawReply { code: 200, lines: vec![b"a\r\n230 in".to_vec()] };
+        assert_eq!(wire(&Reply::passed_on(&hostile).unwrap()), "200 a??230 in\r\n");
     }
 
     #[test]

@@ -1,19 +1,16 @@
 //! One control connection from greeting to goodbye.
 
 mod channel;
-mod control;
 mod job;
 mod login;
 mod transfer;
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portway_data::History;
-use portway_net::{Control, ControlTls};
+use portway_net::{Control, ControlChannel, ControlTls, Left, Received};
 use portway_ops::{SessionClosed, SessionEntry, SessionOpened, SessionState, Shown, TlsFailed};
 use portway_proto::{Action, Channel, Code, LineError, Reply, ServerSession};
 use tokio::net::TcpStream;
@@ -25,7 +22,6 @@ use crate::ServerConfig;
 use crate::storage::User;
 use crate::turns::Turns;
 use channel::{Pending, arrive};
-use control::{ControlChannel, Received};
 
 /// What a client has at least for its part in beginning or ending TLS.
 const TLS_PATIENCE: Duration = Duration::from_secs(10);
@@ -344,23 +340,10 @@ impl Session {
 
 /// Waits for work to be done, or for the client to leave: then the work is dropped.
 async fn attended<T>(control: &mut ControlChannel, work: impl Future<Output = T>) -> Result<T, End> {
-    let mut work = pin!(work);
-    loop {
-        let silent = control.is_silent();
-        tokio::select! {
-            biased;
-            done = &mut work => return Ok(done),
-            news = control.exchange(), if !silent => {
-                control.put_off();
-                if control.is_abandoned() {
-                    return Err(if news.is_err() { End::RESET } else { End::PEER_CLOSED });
-                }
-                if news.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-                    return Err(End::RESET);
-                }
-            }
-        }
-    }
+    control.attend(work).await.map_err(|left| match left {
+        Left::Closed => End::PEER_CLOSED,
+        Left::Reset => End::RESET,
+    })
 }
 
 fn not_logged_in() -> Reply {

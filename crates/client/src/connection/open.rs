@@ -6,20 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_net::{
-    ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, connect_from, prepare_control,
+    ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, connect_first, prepare_control,
 };
 use portway_proto::client::{ClientSession, CommandId, Features, Login, LoginError, LoginStep};
 use portway_proto::{Command, Mechanism, Protection, RawReply, Representation, printable};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::Connection;
 use crate::trace::micros;
 use crate::{Cause, Error, Phase, Seen, Settings, Target, TlsChoice, TlsTrust, Trace, Verdict, memory};
-
-/// How long one address gets before the next is tried beside it (RFC 8305 §5).
-const HEAD_START: Duration = Duration::from_millis(250);
 
 impl Connection {
     /// Opens a session with the server of `target` and logs in.
@@ -224,41 +220,15 @@ async fn reach(target: &Target, settings: &Settings, trace: &Trace) -> Result<(T
         Ok(Err(error)) => return Err(unknown(error)),
         Ok(Ok(addresses)) => addresses.take(16).collect(),
     };
-    let mut left = addresses.iter().copied();
-    let mut last = (
-        addresses.first().copied().ok_or_else(|| unknown(io::ErrorKind::NotFound.into()))?,
-        io::Error::from(io::ErrorKind::TimedOut),
-    );
-    let mut tries = JoinSet::new();
-    let deadline = Instant::now() + settings.timeouts.connect;
-    let mut all_started = false;
-    loop {
-        match left.next() {
-            Some(to) => {
-                tries.spawn(async move {
-                    let began = Instant::now();
-                    (to, connect_from(None, to).await.map(|stream| (stream, began.elapsed())))
-                });
-            }
-            None => all_started = true,
+    match connect_first(&addresses, settings.timeouts.connect).await {
+        Ok((stream, to, took)) => {
+            let local = stream.local_addr().unwrap_or(to);
+            trace.record(|| Seen::Connected { local, peer: to, round_trip_us: micros(took) });
+            Ok((stream, took))
         }
-        let until = if all_started { deadline } else { deadline.min(Instant::now() + HEAD_START) };
-        match tokio::time::timeout_at(until, tries.join_next()).await {
-            Ok(Some(Ok((to, Ok((stream, took)))))) => {
-                let local = stream.local_addr().unwrap_or(to);
-                trace.record(|| Seen::Connected { local, peer: to, round_trip_us: micros(took) });
-                return Ok((stream, took));
-            }
-            Ok(Some(Ok((to, Err(error))))) => last = (to, error),
-            Ok(Some(Err(_))) => {}
-            Ok(None) if all_started => break,
-            Ok(None) => {}
-            Err(_) if all_started => break,
-            Err(_) => {}
-        }
+        Err(None) => Err(unknown(io::ErrorKind::NotFound.into())),
+        Err(Some((to, source))) => Err(Error::new(Phase::Connect, Cause::NoConnection { to, source })),
     }
-    let (to, source) = last;
-    Err(Error::new(Phase::Connect, Cause::NoConnection { to, source }))
 }
 
 fn words(reply: &RawReply) -> String {

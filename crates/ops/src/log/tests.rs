@@ -119,6 +119,31 @@ fn samples() -> Vec<(Event, &'static str)> {
             r#"tls_failed session=12 peer=192.0.2.7 channel=data detail="bad record""#,
         ),
         (
+            UpstreamOpened { session, server: address, host: "h".into(), from: address, tls: None }.into(),
+            "upstream_opened session=12 server=[2001:db8::1]:2121 host=h from=[2001:db8::1]:2121",
+        ),
+        (
+            UpstreamFailed { session, host: "h".into(), server: None, cause: "lost", detail: "x".into() }
+                .into(),
+            r#"upstream_failed session=12 host=h cause=lost detail="x""#,
+        ),
+        (
+            Relayed {
+                session,
+                server: address,
+                verb: "STOR",
+                path: "/a".into(),
+                bytes: 7,
+                seconds: half,
+                mode: "EPSV",
+                tls: true,
+                resumed: Some(true),
+                code: 226,
+            }
+            .into(),
+            r#"relayed session=12 server=[2001:db8::1]:2121 verb=STOR path="/a" bytes=7 seconds=0.5 mode=EPSV tls=yes resumed=yes code=226"#,
+        ),
+        (
             Warning { what: "accept", detail: "no files left".into() }.into(),
             r#"warning what=accept detail="no files left""#,
         ),

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use portway_data::{Failure, Progress, Proven};
+use portway_net::Received;
 use portway_ops::{
     DataFailed, Direction, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
 };
@@ -12,7 +13,6 @@ use portway_proto::{Action, Code, Command, During, Reply, Representation, Transf
 use portway_vfs::VPath;
 use tokio::time::Instant;
 
-use super::control::Received;
 use super::job::{self, Broken, Done, Prepared};
 use super::{End, Pending, Session, attended};
 use crate::storage::User;

@@ -1,14 +1,16 @@
-//! The control channel of one session: lines in, replies out, nothing held while idle.
+//! The server's side of a control connection: lines in, replies out, nothing held while idle.
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
-use portway_net::{Control, ControlTls, TlsError};
 use portway_proto::{Command, LineError, LineReader, Reply};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+
+use crate::{Control, ControlTls, TlsError, TlsInfo};
 
 /// Octets read at a time; more stays in the kernel, which slows a flooding client down.
 const READ: usize = 4096;
@@ -23,15 +25,26 @@ const WAITING: usize = 512;
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What came from the client.
-pub(crate) enum Received {
+#[derive(Debug)]
+pub enum Received {
     /// A line without its end.
     Line(Vec<u8>),
     /// A line that is none.
     Bad(LineError),
 }
 
-/// Lines in, replies out.
-pub(crate) struct ControlChannel {
+/// The client left while something was done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It closed the connection.
+    Closed,
+    /// The connection broke, or the client read no replies for too long.
+    Reset,
+}
+
+/// Lines in, replies out: the control connection of whoever plays the server, also a proxy.
+#[derive(Debug)]
+pub struct ControlChannel {
     stream: Option<Control>,
     reader: LineReader,
     /// Lines that came during a transfer and wait for its end.
@@ -45,7 +58,9 @@ pub(crate) struct ControlChannel {
 }
 
 impl ControlChannel {
-    pub(crate) fn new(stream: Control, patience: Duration) -> Self {
+    /// A channel on a fresh connection. A client that does not read a reply for `patience` is an error.
+    #[must_use]
+    pub fn new(stream: Control, patience: Duration) -> Self {
         Self {
             stream: Some(stream),
             reader: LineReader::new(),
@@ -57,12 +72,20 @@ impl ControlChannel {
         }
     }
 
-    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+    /// What the TLS handshake agreed on; `None` while plain.
+    #[must_use]
+    pub fn tls_info(&self) -> Option<&TlsInfo> {
+        self.stream.as_ref()?.tls()
+    }
+
+    /// The version of TLS, for logs; `None` while plain.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
         self.stream.as_ref()?.tls().map(|tls| tls.version)
     }
 
     /// The next line that is here already.
-    pub(crate) fn take_line(&mut self) -> Option<Received> {
+    pub fn take_line(&mut self) -> Option<Received> {
         if let Some(waiting) = self.waiting.pop_front() {
             return Some(waiting);
         }
@@ -78,7 +101,7 @@ impl ControlChannel {
     }
 
     /// A line that came since the transfer began; those put back stay where they are.
-    pub(crate) fn take_new_line(&mut self) -> Option<Received> {
+    pub fn take_new_line(&mut self) -> Option<Received> {
         Some(match self.reader.next_line()? {
             Ok(line) => Received::Line(line),
             Err(error) => Received::Bad(error),
@@ -86,12 +109,12 @@ impl ControlChannel {
     }
 
     /// Keeps a line for after the transfer.
-    pub(crate) fn put_back(&mut self, received: Received) {
+    pub fn put_back(&mut self, received: Received) {
         self.waiting.push_back(received);
     }
 
     /// Takes an ABOR out of the lines that wait.
-    pub(crate) fn take_abort(&mut self) -> bool {
+    pub fn take_abort(&mut self) -> bool {
         let abort = |received: &Received| match received {
             Received::Line(line) => matches!(Command::parse(line), Ok(Command::Abor)),
             Received::Bad(_) => false,
@@ -101,26 +124,29 @@ impl ControlChannel {
     }
 
     /// Keeps all lines that are here for later.
-    pub(crate) fn put_off(&mut self) {
+    pub fn put_off(&mut self) {
         while let Some(received) = self.take_new_line() {
             self.put_back(received);
         }
     }
 
     /// Whether lines wait for the end of the transfer.
-    pub(crate) fn has_waiting(&self) -> bool {
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Whether there is nothing to be sent and nothing more is read: the client has closed its side, or so
     /// much waits that it has to wait, too.
-    pub(crate) fn is_silent(&self) -> bool {
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
         self.out.is_empty() && (self.ended || self.waiting.len() >= WAITING)
     }
 
     /// Whether the client has gone without QUIT, which is an ABOR (RFC 959 §4.1.1). Ask when all new lines
     /// have been taken.
-    pub(crate) fn is_abandoned(&self) -> bool {
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
         let quit = |received: &Received| match received {
             Received::Line(line) => matches!(Command::parse(line), Ok(Command::Quit)),
             Received::Bad(_) => false,
@@ -129,7 +155,10 @@ impl ControlChannel {
     }
 
     /// Waits for octets and reads them. `Ok(false)` is the end. Safe to drop while it waits.
-    pub(crate) async fn read(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// As the connection, which is of no more use then.
+    pub async fn read(&mut self) -> io::Result<bool> {
         loop {
             let Some(stream) = self.stream.as_mut() else { return Ok(false) };
             stream.readable().await?;
@@ -150,7 +179,10 @@ impl ControlChannel {
 
     /// Reads to the end if the client has closed its side by now, as far as lines may wait; else nothing. The
     /// kernel is asked, since it knows before the reactor does.
-    pub(crate) async fn read_to_end(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// As the connection, which is of no more use then.
+    pub async fn read_to_end(&mut self) -> io::Result<bool> {
         // A killed program's connections end one right after the other, in any order.
         tokio::task::yield_now().await;
         let closed = self.stream.as_ref().is_some_and(|stream| has_hung_up(stream.stream()));
@@ -165,22 +197,54 @@ impl ControlChannel {
 
     /// Sends what is queued; if nothing is, waits for octets and reads them, as [`Self::read`]. Safe to drop
     /// while it waits.
-    pub(crate) async fn exchange(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// As the connection, which is of no more use then.
+    pub async fn exchange(&mut self) -> io::Result<bool> {
         if self.out.is_empty() { self.read().await } else { self.flush().await.map(|()| true) }
     }
 
+    /// Waits for work to be done, or for the client to leave: then the work is dropped. Lines that come
+    /// meanwhile wait.
+    ///
+    /// # Errors
+    /// [`Left`]: nobody is there to be told.
+    pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Left> {
+        let mut work = pin!(work);
+        loop {
+            let silent = self.is_silent();
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                news = self.exchange(), if !silent => {
+                    self.put_off();
+                    if self.is_abandoned() {
+                        return Err(if news.is_err() { Left::Reset } else { Left::Closed });
+                    }
+                    if news.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                        return Err(Left::Reset);
+                    }
+                }
+            }
+        }
+    }
+
     /// Queues a reply; [`Self::flush`] sends it.
-    pub(crate) fn queue(&mut self, reply: &Reply) {
+    pub fn queue(&mut self, reply: &Reply) {
         reply.emit(&mut self.out);
     }
 
     /// Whether the queue is so long that it must be sent before more is done.
-    pub(crate) const fn must_flush(&self) -> bool {
+    #[must_use]
+    pub const fn must_flush(&self) -> bool {
         self.out.len() >= WRITE
     }
 
     /// Sends what is queued. A client that does not read its replies is an error. Safe to drop while it waits.
-    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As the connection, which is of no more use then.
+    pub async fn flush(&mut self) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
@@ -202,7 +266,10 @@ impl ControlChannel {
 
     /// Turns to TLS. What was read in the clear behind AUTH is dropped, never run (the STARTTLS injection of
     /// RFC 4217 §15): then no handshake is made, and it returns how many octets that were.
-    pub(crate) async fn start_tls(&mut self, tls: &ControlTls) -> Result<usize, TlsError> {
+    ///
+    /// # Errors
+    /// [`TlsError`]; the connection is of no more use.
+    pub async fn start_tls(&mut self, tls: &ControlTls) -> Result<usize, TlsError> {
         let injected = self.reader.clear() + self.waiting.len();
         self.waiting.clear();
         if injected > 0 {
@@ -216,14 +283,17 @@ impl ControlChannel {
     }
 
     /// Turns back to plain text (CCC).
-    pub(crate) async fn stop_tls(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As the connection, which is of no more use then.
+    pub async fn stop_tls(&mut self) -> io::Result<()> {
         let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
         self.stream = Some(stream.clear_tls().await?);
         Ok(())
     }
 
     /// Ends the connection so that the last reply still arrives.
-    pub(crate) async fn close(&mut self) {
+    pub async fn close(&mut self) {
         self.patience = self.patience.min(GOODBYE);
         let _ = self.flush().await;
         if let Some(mut stream) = self.stream.take() {
