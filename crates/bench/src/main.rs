@@ -1,10 +1,11 @@
 //! portway and its rivals, measured side by side in one run.
 //!
-//! `cargo xtask bench server` runs the release build of this program. It starts each server with
+//! `cargo xtask bench server` and `bench client` run the release build of this program. The former starts each server with
 //! the same folder, certificate and settings, lets one client of its own move the same octets
 //! through each in turn, and reads from `/proc` what the servers spent. Ratios between servers of
 //! one run mean something on any machine; absolute figures only on the machine at hand.
 
+mod client;
 mod load;
 mod processes;
 mod server;
@@ -17,9 +18,11 @@ use anyhow::{Context, Result, bail};
 
 const HELP: &str = "\
 cargo xtask bench server [--rounds N] [--quick]
+cargo xtask bench client [--rounds N] [--quick] [--only NAME]
 
-  --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5]
-  --quick      files of 64 MiB in place of 1 GiB, fewer small files and sessions
+  --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3]
+  --quick      less is moved: files of 64 MiB (client 256 MiB), fewer small files and sessions
+  --only NAME  of the clients, those with this in their name, and the first of each table
 
 The table is also written to bench/results/.";
 
@@ -35,27 +38,38 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    match args.next().as_deref() {
-        Some("server") => {}
-        None | Some("help" | "--help" | "-h") => {
-            println!("{HELP}");
-            return Ok(());
-        }
-        Some(other) => bail!("no such benchmark: {other}\n\n{HELP}"),
+    let what = match args.next() {
+        None => "help".to_owned(),
+        Some(what) => what,
+    };
+    if matches!(what.as_str(), "help" | "--help" | "-h") {
+        println!("{HELP}");
+        return Ok(());
     }
-    let (mut rounds, mut sizes) = (5, server::Sizes::FULL);
+    let (mut rounds, mut quick, mut only) = (None, false, None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => {
-                rounds = args.next().and_then(|n| n.parse().ok()).context("--rounds wants a number")?;
+                let given = args.next().and_then(|n| n.parse().ok());
+                rounds = Some(given.context("--rounds wants a number")?);
             }
-            "--quick" => sizes = server::Sizes::QUICK,
+            "--quick" => quick = true,
+            "--only" if what == "client" => only = Some(args.next().context("--only wants a name")?),
             other => bail!("unknown option {other}\n\n{HELP}"),
         }
     }
-    let text = server::run(rounds, sizes)?;
+    let text = match what.as_str() {
+        "server" => {
+            server::run(rounds.unwrap_or(5), if quick { server::Sizes::QUICK } else { server::Sizes::FULL })?
+        }
+        "client" => {
+            let sizes = if quick { client::Sizes::QUICK } else { client::Sizes::FULL };
+            client::run(rounds.unwrap_or(3), sizes, only.as_deref())?
+        }
+        other => bail!("no such benchmark: {other}\n\n{HELP}"),
+    };
     println!("{text}");
-    let file = results()?.join(format!("server-{}.txt", stamp()?));
+    let file = results()?.join(format!("{what}-{}.txt", stamp()?));
     std::fs::write(&file, text)?;
     println!("written to {}", file.display());
     Ok(())

@@ -155,6 +155,6 @@ fn idle(subject: &Subject, processes: &Processes, tls: Option<&Tls>, count: usiz
     Ok((processes.memory()? - before) / (count - first) as f64)
 }
 
-fn kernel() -> String {
+pub(crate) fn kernel() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }

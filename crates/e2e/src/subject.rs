@@ -142,6 +142,12 @@ impl Subject {
         found.copied().with_context(|| format!("no port for {family:?} {security:?}"))
     }
 
+    /// Its control ports without implicit TLS, wherever they are.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.plain
+    }
+
     /// Its control port on 127.0.0.1.
     ///
     /// # Errors

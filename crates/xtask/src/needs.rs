@@ -49,6 +49,7 @@ const NEEDS: &[Need] = &[
     program("tnftp", "tnftp"),
     program("inetutils-ftp", "inetutils-ftp"),
     program("wget", "wget"),
+    program("rclone", "rclone"),
     program("python3", "python3"),
     Need { probe: Probe::Python("pip"), package: "python3-pip", service: None },
     program("perl", "perl"),
