@@ -247,12 +247,13 @@ impl Verdict {
             self.attempts.iter().filter(|a| passive(a) == want_passive && a.outcome == outcome).count()
         };
         let tried_active = self.attempts.iter().any(|a| !passive(&a) && a.outcome != Outcome::CommandRefused);
-        let ports: Vec<String> = self
+        let mut ports: Vec<String> = self
             .attempts
             .iter()
             .filter(|a| passive(a) && a.outcome != Outcome::CommandRefused)
             .filter_map(|a| a.to.map(|to| to.port().to_string()))
             .collect();
+        ports.dedup();
         let ports = ports.join(", ");
         let refused = |want_passive: bool| count(Outcome::CommandRefused, want_passive) > 0;
         let and_active = if tried_active {

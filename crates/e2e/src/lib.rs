@@ -14,6 +14,7 @@ mod matrix;
 mod ports;
 mod program;
 mod reply;
+pub mod snapshot;
 mod subject;
 mod tls;
 mod tree;

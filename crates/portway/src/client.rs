@@ -6,8 +6,10 @@ mod explain;
 mod list;
 mod mirror;
 mod netrc;
+mod picture;
 mod shell;
 mod tell;
+mod underway;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use portway_client::{Connection, Error, Target};
 use portway_proto::{Command as Verb, printable};
+use tokio::signal::unix::{SignalKind, signal};
 
 use args::ConnectArgs;
 use tell::Teller;
@@ -22,7 +25,8 @@ use tell::Teller;
 /// What every client command's help ends with.
 const EXIT_CODES: &str = "Exit codes: 0 everything is done; 1 several things failed for different reasons; 2 wrong \
 use, or a failure of this machine; 3 the server refused; 4 no such host, or no connection; 5 login failed; 6 TLS \
-failed; 7 no data connection in any mode; 8 a transfer is incomplete or differs; 9 the session broke or timed out.";
+failed; 7 no data connection in any mode; 8 a transfer is incomplete or differs; 9 the session broke or timed out; 130 \
+interrupted (what is incomplete is named and can be continued).";
 
 /// The client's commands.
 #[derive(Debug, Subcommand)]
@@ -101,14 +105,17 @@ pub(crate) fn run(command: ClientCommand) -> Result<ExitCode> {
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.worker_threads(2).enable_all().build().context("no runtime")?;
+    // In the shell Ctrl-C ends what runs and not the shell.
+    let interactive = matches!(command, ClientCommand::Shell(_));
     let code = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate()).context("signals")?;
         tokio::select! {
-            code = dispatch(command) => code,
-            _ = tokio::signal::ctrl_c() => {
-                eprintln!("portway: interrupted; what was incomplete has not got its name and can be continued (--continue)");
-                Ok(ExitCode::from(130))
-            }
+            code = dispatch(command) => return code,
+            _ = tokio::signal::ctrl_c(), if !interactive => {}
+            _ = terminated.recv() => {}
         }
+        underway::interrupted();
+        Ok(ExitCode::from(130))
     });
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();

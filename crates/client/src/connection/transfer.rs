@@ -279,7 +279,7 @@ impl Connection {
                     Ok(Some(_)) => {}
                     Ok(None) if gate.linked.load(Ordering::Relaxed) && !linked => changed = Instant::now(),
                     Ok(None) if !linked && !ended => {
-                        let detail = format!("no connection from the server within {:.1} s", began.elapsed().as_secs_f64());
+                        let detail = format!("no connection from the server within {:.1} s", accept.as_secs_f64());
                         let attempt = Attempt { by: way.name(), to: Some(goal), outcome: Outcome::Silent, detail };
                         return Err(NoRun::Way { attempt, took: began.elapsed(), stuck: true });
                     }

@@ -60,12 +60,26 @@ pub(crate) struct ConnectArgs {
 }
 
 /// Spellings of [`ModeChoice`].
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     #[default]
     Auto,
     Passive,
     Active,
+    /// Passive, then active, side by side (explain alone)
+    Both,
+}
+
+impl Mode {
+    /// As it is typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Passive => "passive",
+            Self::Active => "active",
+            Self::Both => "both",
+        }
+    }
 }
 
 /// Spellings of [`TlsChoice`].
@@ -121,6 +135,9 @@ impl ConnectArgs {
             Mode::Auto => ModeChoice::Auto,
             Mode::Passive => ModeChoice::Passive,
             Mode::Active => ModeChoice::Active,
+            Mode::Both => bail!(
+                "--mode both compares the modes, which portway explain does; take passive, active or auto"
+            ),
         };
         settings.tls = match self.tls {
             Tls::Auto => TlsChoice::Auto,

@@ -15,6 +15,7 @@ use portway_vfs::{LinkPolicy, LocalFs, VPath};
 use super::Sessions;
 use super::args::ConnectArgs;
 use super::tell::Teller;
+use super::underway;
 
 /// `get`.
 #[derive(Debug, Args)]
@@ -123,6 +124,7 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
         let (folder, name) = place(&args.output, &target, args.urls.len())?;
         let local =
             LocalFs::open(&folder, LinkPolicy::InRoot).with_context(|| folder.display().to_string())?;
+        underway::fetching_into(&folder);
         let options = GetOptions {
             resume: args.resume,
             verify: args.verify.into(),
@@ -230,6 +232,8 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
             representation: Some(target.representation),
         };
         let progress = Progress::new();
+        let goal = target.with_path(remote.clone());
+        underway::storing(&goal);
         let result = match sessions.of(&target).await? {
             Err(error) => Err(error),
             Ok(connection) => {
@@ -237,6 +241,7 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
                 teller.watch(name.as_bytes(), Some(facts.len()), &progress, work).await
             }
         };
+        underway::stored(&goal);
         match result {
             Ok(stored) => teller.done("stored", &remote, Some(stored.size), &note(&stored)),
             Err(error) => teller.failed(&remote, &error),

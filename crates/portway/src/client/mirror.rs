@@ -87,6 +87,9 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let folder: PathBuf = folder.to_path_buf();
+    if direction == Direction::Down {
+        super::underway::fetching_into(&folder);
+    }
     let local = LocalFs::open(&folder, LinkPolicy::Forbid).with_context(|| folder.display().to_string())?;
     let octets = |patterns: &[String]| patterns.iter().map(|p| p.clone().into_bytes()).collect();
     let options = MirrorOptions {

@@ -1,5 +1,6 @@
 //! What the user sees: lines, bars, JSON, and the exit code.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -17,21 +18,22 @@ pub(crate) struct Teller {
     json: bool,
     quiet: bool,
     trace: bool,
-    last: Arc<Mutex<Vec<String>>>,
+    last: Arc<Mutex<VecDeque<Record>>>,
     codes: Arc<Mutex<Vec<u8>>>,
 }
 
-/// Lines of trace kept for a failure.
-const KEPT: usize = 60;
+/// Happenings kept for the picture of a failure.
+const KEPT: usize = 200;
 
 impl Teller {
     pub(crate) fn new(json: bool, quiet: bool, trace: bool) -> Self {
+        super::underway::in_json(json);
         Self { json, quiet, trace, last: Arc::default(), codes: Arc::default() }
     }
 
-    /// The trace that shows, or keeps, what happens.
+    /// The trace that shows what happens, if that is wanted.
     pub(crate) fn tracing(&self) -> Trace {
-        Trace::new(Arc::new(self.clone()))
+        if self.trace { Trace::new(Arc::new(self.clone())) } else { Trace::default() }
     }
 
     /// Whether output is for machines.
@@ -63,11 +65,16 @@ impl Teller {
         }
     }
 
-    /// Something failed; the exit code will say so.
-    pub(crate) fn failed(&self, path: &[u8], error: &Error) {
+    /// Something failed that the user has been told of already; the exit code will say so.
+    pub(crate) fn counts(&self, error: &Error) {
         if let Ok(mut codes) = self.codes.lock() {
             codes.push(code(error));
         }
+    }
+
+    /// Something failed; the exit code will say so.
+    pub(crate) fn failed(&self, path: &[u8], error: &Error) {
+        self.counts(error);
         if self.json {
             self.object(&json!({
                 "event": "failed", "path": printable(path), "class": error.class(), "phase": error.phase,
@@ -82,10 +89,13 @@ impl Teller {
         if let Some(remedy) = error.remedy() {
             let _ = writeln!(err, "portway: what to do: {remedy}");
         }
-        if let (false, Cause::NoData(_), Ok(last)) = (self.trace, &error.cause, self.last.lock()) {
-            for line in last.iter() {
-                let _ = writeln!(err, "{line}");
+        if self.trace {
+            let records = self.last.lock().map(|mut last| std::mem::take(&mut *last)).unwrap_or_default();
+            for line in super::picture::draw(&of_last_connections(records), Err(error)) {
+                let _ = writeln!(err, "{}", line.shown(false));
             }
+        } else if matches!(error.cause, Cause::NoData(_)) {
+            let _ = writeln!(err, "portway: to see both channels: --trace, or portway explain URL");
         }
     }
 
@@ -146,22 +156,29 @@ impl Teller {
 
 impl Observer for Teller {
     fn seen(&self, record: Record) {
-        if self.trace && self.json {
+        if self.json {
             if let Ok(value) = serde_json::to_value(&record) {
                 self.object(&value);
             }
             return;
         }
-        let Some(line) = line_of(&record) else { return };
-        if self.trace {
+        if let Some(line) = line_of(&record) {
             let _ = writeln!(io::stderr(), "{line}");
-        } else if let Ok(mut last) = self.last.lock() {
+        }
+        if let Ok(mut last) = self.last.lock() {
             if last.len() == KEPT {
-                last.remove(0);
+                last.pop_front();
             }
-            last.push(line);
+            last.push_back(record);
         }
     }
+}
+
+/// Of many sessions side by side only the last one makes a picture; two are one after the other.
+fn of_last_connections(records: VecDeque<Record>) -> Vec<Record> {
+    let last = records.iter().map(|record| record.connection).max().unwrap_or_default();
+    let few = last <= 2;
+    records.into_iter().filter(|record| few || record.connection == last).collect()
 }
 
 /// A line of the trace.

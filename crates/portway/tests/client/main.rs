@@ -6,5 +6,9 @@
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod memory;
+mod pictures;
 mod situations;
+#[allow(unreachable_pub, reason = "the harness of e2e exports it")]
+#[path = "../../../e2e/src/snapshot.rs"]
+mod snapshot;
 mod stage;
