@@ -180,7 +180,9 @@ impl Connection {
         let fact = self.settings().memory.recall(self.memory_key());
         // What another session of this process has just found out counts for this one, too.
         self.believe(fact.works);
-        self.is_usable() && self.chosen_way().is_some() && !fact.no_pipelining
+        self.is_usable()
+            && self.chosen_way().is_some_and(|way| way.is_passive() || self.listens_alone())
+            && !fact.no_pipelining
     }
 
     /// Works `left` off. Returns the files that have to be done on their own; what was not begun stays in
@@ -286,7 +288,7 @@ impl Connection {
             Way::Pasv => self.queue(&Command::Pasv),
             Way::Port | Way::Eprt => {
                 let ports = self.settings().active_ports.clone();
-                let Ok(listening) = Listening::open(self.local().ip(), ports) else { return Err(job) };
+                let Ok(mut listening) = Listening::open(self.local().ip(), ports) else { return Err(job) };
                 let announced = self.announcement(&listening);
                 let Some(start) = job.start() else { return Err(job) };
                 let (peer, tls) = (self.peer().ip(), self.data_tls());
@@ -325,7 +327,7 @@ impl Connection {
         }
         let Ok(goal) = passive(reply, self.peer().ip(), AddressTrust::Peer) else { return false };
         let budget = self.data_budget(self.settings().timeouts.data_connect);
-        let Ok(link) = Link::connect(goal.to, None, budget).await else { return false };
+        let Ok(link) = self.dial(goal.to, budget).await else { return false };
         let Some(start) = flight.job.start() else {
             flight.doubtful = true;
             return true;

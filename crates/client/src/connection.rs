@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portway_data::Through;
 use portway_net::{ClientControlTls, Control};
 use portway_proto::client::{self, Answer, ClientSession, CommandId, Event, Features};
 use portway_proto::{Command, Protection, RawReply, printable};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Cause, Error, Phase, Seen, Settings, Target, Trace, Verdict};
 
 mod open;
+mod route;
 mod transfer;
 mod way;
 
@@ -38,6 +40,8 @@ pub struct Connection {
     peer: std::net::SocketAddr,
     local: std::net::SocketAddr,
     round_trip: Duration,
+    /// The proxy in between.
+    through: Option<Through>,
     tls: Option<ClientControlTls>,
     /// True if data connections are to be encrypted.
     private: bool,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portway_data::{Failure, LinkError};
-use portway_net::TlsError;
+use portway_net::{ProxyError, TlsError};
 use portway_proto::client::{LoginError, Temper, temper};
 use portway_proto::{EmitError, RawReply, ReplyError, printable};
 use serde::Serialize;
@@ -140,6 +140,9 @@ pub enum Cause {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The proxy does not lead there.
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
     /// Nothing came for too long.
     #[error("no answer for {:.1} s", .0.as_secs_f64())]
     Silence(Duration),
@@ -234,6 +237,8 @@ pub enum Outcome {
     Unreachable,
     /// The server says it could not connect (425).
     ServerCouldNot,
+    /// The proxy does not do it.
+    Proxy,
     /// Something of this machine.
     Local,
 }
@@ -263,6 +268,11 @@ impl Verdict {
         } else {
             "; until then --mode active or --mode auto may work"
         };
+        if self.attempts.iter().any(|a| a.outcome == Outcome::Proxy) {
+            let text = "the proxy leads to the control port and not to the data port: its rules must allow the \
+                        server's passive ports; a proxy for the web alone is of no use for FTP";
+            return (Blame::OurNetwork, text.to_owned());
+        }
         if count(Outcome::Silent, true) > 0 {
             let text = format!(
                 "a firewall at the server drops its passive ports ({ports} seen): its administrator must open the passive range{and_active}"
@@ -353,6 +363,9 @@ impl Error {
             | Cause::OutOfStep { .. }
             | Cause::Cut { .. } => Temper::Later,
             Cause::NoConnection { .. } => Temper::Later,
+            Cause::Proxy(ProxyError::NoConnection(_) | ProxyError::Broke(_) | ProxyError::Closed) => {
+                Temper::Later
+            }
             Cause::Data(failure) => match failure {
                 Failure::Local(_) | Failure::Shrunk { .. } => Temper::Never,
                 _ => Temper::DataChannel,
@@ -387,6 +400,7 @@ impl Error {
             Cause::Tls(_) => "tls",
             Cause::Unknown { .. } => "unknown-host",
             Cause::NoConnection { .. } => "no-connection",
+            Cause::Proxy(_) => "proxy",
             Cause::Silence(_) => "timeout",
             Cause::Closed(_) | Cause::Control(_) => "closed",
             Cause::NotFtp(_) => "not-ftp",
@@ -437,6 +451,12 @@ fn usual(phase: Phase, cause: &Cause) -> (Blame, Option<String>) {
             ),
             _ => (Blame::Network, Some("the host is down, or a firewall drops the control port")),
         },
+        Cause::Proxy(ProxyError::Unreachable { .. } | ProxyError::Refused { .. }) => {
+            (Blame::Network, Some("check host name and port as the proxy sees them"))
+        }
+        Cause::Proxy(_) => {
+            (Blame::OurNetwork, Some("check --proxy, ftp_proxy and all_proxy; --proxy '' goes without one"))
+        }
         Cause::Silence(_) if phase == Phase::Greeting => {
             (Blame::Server, Some("the port is open but says nothing; it may want TLS at once: try ftps://"))
         }
@@ -482,6 +502,7 @@ pub(crate) fn outcome_of(error: &LinkError) -> Outcome {
     match error {
         LinkError::Refused => Outcome::Reset,
         LinkError::Unreachable(_) => Outcome::Unreachable,
+        LinkError::Proxy(_) => Outcome::Proxy,
         LinkError::Silent { .. } | LinkError::NobodyCame { .. } => Outcome::Silent,
         _ => Outcome::Local,
     }

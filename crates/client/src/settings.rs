@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portway_proto::client::{AddressTrust, Credentials};
 
-use crate::{Memory, Trace};
+use crate::{Memory, Reach, Trace};
 
 /// How connections behave. The default works against any server that can be reached at all.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub active_address: Option<IpAddr>,
     /// Whose word counts about passive addresses. Default: the control peer.
     pub address_trust: AddressTrust,
+    /// Proxies, packet filters and the like. Default the straight way.
+    pub reach: Reach,
     /// Octets per second at most, per transfer. Default `None`.
     pub limit_rate: Option<u64>,
     /// Attempts per transfer after failures that may pass. Default 5.
@@ -53,6 +55,7 @@ impl Default for Settings {
             active_ports: None,
             active_address: None,
             address_trust: AddressTrust::Peer,
+            reach: Reach::default(),
             limit_rate: None,
             attempts: 5,
             memory: Arc::new(Memory::in_process()),

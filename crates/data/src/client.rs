@@ -6,21 +6,29 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_net::{ClientControlTls, connect_from, listen, prepare_data};
-use portway_proto::{Announced, Vetted};
+use portway_net::{Bound, ClientControlTls, ProxyError, connect_from, listen, prepare_data};
+use portway_pinhole::{PinholeError, Pinholes};
+use portway_proto::{Announced, Refused, Vetted};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::conn::Stream;
+use crate::hole::OpenHole;
 use crate::{ChannelMode as Mode, DataConn, Facts, Failure, Proven};
+
+mod proxied;
+
+pub use proxied::Through;
 
 /// A data connection of a client before TLS.
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
     facts: Facts,
+    hole: Option<OpenHole>,
 }
 
 /// Why a client has no data connection. What it means depends on the mode; the caller knows it.
@@ -50,6 +58,15 @@ pub enum LinkError {
     /// This machine has no socket or port for it.
     #[error("no socket: {0}")]
     NoSocket(#[source] io::Error),
+    /// The proxy on the way does not do it.
+    #[error("{0}")]
+    Proxy(#[source] ProxyError),
+    /// The packet filter of this machine does not open the port.
+    #[error("{0}")]
+    Pinhole(#[source] PinholeError),
+    /// A packet filter opens no port of that number or address.
+    #[error("no pinhole: {0}")]
+    NoHoleFor(#[source] Refused),
 }
 
 impl Link {
@@ -81,7 +98,7 @@ impl Link {
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let (peer, local) = (peer.map_err(LinkError::NoSocket)?, local.map_err(LinkError::NoSocket)?);
         let facts = Facts { peer, local, mode, proven: Proven::Address, strangers, waited };
-        Ok(Self { stream, facts })
+        Ok(Self { stream, facts, hole: None })
     }
 
     /// How it came about.
@@ -93,7 +110,7 @@ impl Link {
     /// Ready for the pump, without TLS.
     #[must_use]
     pub fn plain(self) -> DataConn {
-        DataConn::new(Stream::Plain(self.stream), self.facts, None)
+        DataConn::new(Stream::Plain(self.stream), self.facts, self.hole)
     }
 
     /// Ready for the pump, after a handshake that resumes the control connection's session if a ticket is
@@ -102,20 +119,30 @@ impl Link {
     /// # Errors
     /// [`Failure::HandshakeFailed`].
     pub async fn secure(self, tls: &ClientControlTls) -> Result<DataConn, Failure> {
-        let Self { stream, mut facts } = self;
+        let Self { stream, mut facts, hole } = self;
         let tls = tls.connect_data(stream).await.map_err(Failure::HandshakeFailed)?;
         if tls.info().resumed {
             facts.proven = Proven::Resumed;
         }
-        Ok(DataConn::new(Stream::Tls(Box::new(tls)), facts, None))
+        Ok(DataConn::new(Stream::Tls(Box::new(tls)), facts, hole))
     }
 }
 
 /// A port of ours that the server is told to connect to (active mode).
 #[derive(Debug)]
 pub struct Listening {
-    listener: TcpListener,
+    door: Door,
     addr: SocketAddr,
+    hole: Option<OpenHole>,
+}
+
+/// Where the server knocks.
+#[derive(Debug)]
+enum Door {
+    /// At this machine.
+    Here(TcpListener),
+    /// At a proxy, once.
+    Proxy(Option<Bound>),
 }
 
 impl Listening {
@@ -134,12 +161,31 @@ impl Listening {
             match listen(SocketAddr::new(home.to_canonical(), port)) {
                 Ok(listener) => {
                     let addr = listener.local_addr().map_err(LinkError::NoSocket)?;
-                    return Ok(Self { listener, addr });
+                    return Ok(Self { door: Door::Here(listener), addr, hole: None });
                 }
                 Err(error) => last = error,
             }
         }
         Err(LinkError::NoSocket(last))
+    }
+
+    /// Opens this machine's packet filter for the one connection that is to come from `server`, for `within`
+    /// (1 to 60 s). The hole closes when it was used, or with this value.
+    ///
+    /// # Errors
+    /// [`LinkError::Pinhole`], [`LinkError::NoHoleFor`]: the announcement must not be sent.
+    pub async fn open_hole(
+        &mut self,
+        by: &Arc<dyn Pinholes>,
+        server: IpAddr,
+        within: Duration,
+    ) -> Result<(), LinkError> {
+        if matches!(self.door, Door::Here(_)) {
+            let to = Announced::new(self.addr).vet(self.addr.ip()).map_err(LinkError::NoHoleFor)?;
+            let hole = OpenHole::open(by, server, to, within).await;
+            self.hole = hole.map_err(LinkError::Pinhole)?;
+        }
+        Ok(())
     }
 
     /// Where it listens; behind NAT the announcement may have to say something else.
@@ -154,16 +200,24 @@ impl Listening {
         Announced::new(public.unwrap_or(self.addr))
     }
 
-    /// Takes the server's connection; connections from any other address are closed and counted.
+    /// Takes the server's connection; connections from any other address are closed and counted. May be called
+    /// again, but at a proxy: there one connection is all.
     ///
     /// # Errors
     /// [`LinkError::NobodyCame`].
-    pub async fn accept(&self, from: IpAddr, within: Duration) -> Result<Link, LinkError> {
+    pub async fn accept(&mut self, from: IpAddr, within: Duration) -> Result<Link, LinkError> {
         let began = Instant::now();
         let mut strangers = 0_u32;
+        let listener = match &mut self.door {
+            Door::Here(listener) => listener,
+            Door::Proxy(bound) => match bound.take() {
+                Some(bound) => return proxied::accept(bound, from, within).await,
+                None => return Err(LinkError::NobodyCame { after: Duration::ZERO, strangers }),
+            },
+        };
         loop {
             let left = within.saturating_sub(began.elapsed());
-            let (stream, peer) = match timeout(left, self.listener.accept()).await {
+            let (stream, peer) = match timeout(left, listener.accept()).await {
                 Err(_) => return Err(LinkError::NobodyCame { after: within, strangers }),
                 Ok(Ok(accepted)) => accepted,
                 // The connection died in the queue; the next one may live.
@@ -171,7 +225,8 @@ impl Listening {
                 Ok(Err(error)) => return Err(LinkError::NoSocket(error)),
             };
             if peer.ip().to_canonical() == from.to_canonical() {
-                return Link::of(stream, Mode::Active, began.elapsed(), strangers);
+                let link = Link::of(stream, Mode::Active, began.elapsed(), strangers)?;
+                return Ok(Link { hole: self.hole.take(), ..link });
             }
             strangers = strangers.saturating_add(1);
         }
@@ -219,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_passive_port_is_reached_and_a_closed_one_is_known_at_once() {
-        let listening = Listening::open(HERE, None).unwrap();
+        let mut listening = Listening::open(HERE, None).unwrap();
         let to = vetted(listening.addr());
         let (ours, theirs) = tokio::join!(Link::connect(to, None, LONG), listening.accept(HERE, LONG));
         let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
@@ -231,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_are_closed_and_the_server_is_still_served() {
-        let listening = Listening::open(HERE, None).unwrap();
+        let mut listening = Listening::open(HERE, None).unwrap();
         let to = vetted(listening.addr());
         let stranger: SocketAddr = "127.0.0.9:0".parse().unwrap();
         let stranger = Link::connect(to, Some(stranger), LONG).await.unwrap();

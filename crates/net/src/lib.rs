@@ -7,12 +7,14 @@
 mod control;
 mod hello;
 mod lines;
+mod proxy;
 mod socket;
 mod tls;
 
 pub use control::Control;
 pub use hello::{Hello, read_hello};
 pub use lines::{ControlChannel, Left, Received};
+pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
 pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
     Authority, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake,

@@ -7,6 +7,7 @@ mod list;
 mod mirror;
 mod netrc;
 mod picture;
+mod reach;
 mod shell;
 mod tell;
 mod underway;

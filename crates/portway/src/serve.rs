@@ -26,9 +26,10 @@ use portway_vfs::{LinkPolicy, LocalFs, Vfs};
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::TlsMode;
-pub(crate) use args::{LogFormatArg, ServeArgs, duration};
+pub(crate) use args::{LogFormatArg, PinholesArg, ServeArgs, duration};
 use config::Settings;
 use confine::{Reach, RunAs};
+pub(crate) use pinholes::start as start_pinholes;
 
 /// Runs until it is told to end.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {

@@ -1,21 +1,15 @@
 //! From a URL to a session: name, TCP, greeting, TLS, login.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use portway_net::{
-    ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, connect_first, prepare_control,
-};
+use portway_net::{ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, prepare_control};
 use portway_proto::client::{ClientSession, CommandId, Features, Login, LoginError, LoginStep};
 use portway_proto::{Command, Mechanism, Protection, RawReply, Representation, printable};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Connection;
-use crate::trace::micros;
-use crate::{Cause, Error, Phase, Seen, Settings, Target, TlsChoice, TlsTrust, Trace, Verdict, memory};
+use super::route::{Reached, certified_host, logins, reach, remembered};
+use crate::{Cause, Error, Phase, Seen, Settings, Target, TlsChoice, TlsTrust, Verdict, memory};
 
 impl Connection {
     /// Opens a session with the server of `target` and logs in.
@@ -29,10 +23,8 @@ impl Connection {
 
     async fn open_as(target: &Target, settings: Arc<Settings>, tls12: bool) -> Result<Self, Error> {
         let trace = settings.trace.next_connection();
-        let (stream, round_trip) = reach(target, &settings, &trace).await?;
-        let of_socket = |error| Error::new(Phase::Connect, Cause::Control(error));
-        prepare_control(&stream).map_err(of_socket)?;
-        let (peer, local) = (stream.peer_addr().map_err(of_socket)?, stream.local_addr().map_err(of_socket)?);
+        let Reached { stream, peer, local, round_trip, through } = reach(target, &settings, &trace).await?;
+        prepare_control(&stream).map_err(|error| Error::new(Phase::Connect, Cause::Control(error)))?;
         let mut connection = Self {
             target: target.clone(),
             trace,
@@ -41,6 +33,7 @@ impl Connection {
             peer,
             local,
             round_trip,
+            through,
             tls: None,
             private: false,
             features: Features::default(),
@@ -48,7 +41,7 @@ impl Connection {
             tried: Verdict::default(),
             chosen: None,
             public: None,
-            memory_key: memory::key(local.ip(), peer, &target.host),
+            memory_key: memory::key(local.ip(), peer, &remembered(target, &settings)),
             tls12,
             had_tickets: false,
             broken: false,
@@ -116,9 +109,9 @@ impl Connection {
     }
 
     async fn start_tls(mut self) -> Result<Self, Error> {
-        let host = self.target.host.clone();
+        let host = certified_host(&self.target, &self.settings);
         let tls =
-            client_tls(&self.settings, &host, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
+            client_tls(&self.settings, host, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
         if self.session.tls_started() {
             let cause = Cause::Policy(
                 "the server sent text in the clear behind its AUTH reply: somebody may be in between",
@@ -142,15 +135,18 @@ impl Connection {
     }
 
     async fn login(&mut self) -> Result<(), Error> {
-        let mut login = Login::new(self.settings.credentials.clone());
-        let mut reply = self.call_in(Phase::Login, &login.first()).await?;
-        loop {
-            reply = match login.step(&reply) {
-                LoginStep::Send(command) => self.call_in(Phase::Login, &command).await?,
-                LoginStep::LoggedIn => return Ok(()),
-                LoginStep::Failed(error) => return Err(self.fail(Phase::Login, Cause::Login(error))),
-            };
+        for credentials in logins(&self.target, &self.settings) {
+            let mut login = Login::new(credentials);
+            let mut reply = self.call_in(Phase::Login, &login.first()).await?;
+            loop {
+                reply = match login.step(&reply) {
+                    LoginStep::Send(command) => self.call_in(Phase::Login, &command).await?,
+                    LoginStep::LoggedIn => break,
+                    LoginStep::Failed(error) => return Err(self.fail(Phase::Login, Cause::Login(error))),
+                };
+            }
         }
+        Ok(())
     }
 
     /// Asks for features and sets what every transfer needs, all in one round trip.
@@ -208,27 +204,6 @@ fn client_tls(
     };
     let options = ClientTlsOptions { trust, tls12_only, ..ClientTlsOptions::default() };
     ClientTls::new(&options)?.control(host)
-}
-
-/// TCP to the first address that answers, and how long its handshake took.
-async fn reach(target: &Target, settings: &Settings, trace: &Trace) -> Result<(TcpStream, Duration), Error> {
-    let unknown =
-        |source: io::Error| Error::new(Phase::Resolve, Cause::Unknown { host: target.host.clone(), source });
-    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
-    let addresses: Vec<SocketAddr> = match timeout(settings.timeouts.resolve, lookup).await {
-        Err(_) => return Err(Error::new(Phase::Resolve, Cause::Silence(settings.timeouts.resolve))),
-        Ok(Err(error)) => return Err(unknown(error)),
-        Ok(Ok(addresses)) => addresses.take(16).collect(),
-    };
-    match connect_first(&addresses, settings.timeouts.connect).await {
-        Ok((stream, to, took)) => {
-            let local = stream.local_addr().unwrap_or(to);
-            trace.record(|| Seen::Connected { local, peer: to, round_trip_us: micros(took) });
-            Ok((stream, took))
-        }
-        Err(None) => Err(unknown(io::ErrorKind::NotFound.into())),
-        Err(Some((to, source))) => Err(Error::new(Phase::Connect, Cause::NoConnection { to, source })),
-    }
 }
 
 fn words(reply: &RawReply) -> String {

@@ -399,7 +399,7 @@ impl Context {
     async fn connect(&self, channel: Channel, gate: &Gate) -> Result<DataConn, Failure> {
         let link = match channel {
             Channel::Link(link) => link,
-            Channel::Listening(listening) => {
+            Channel::Listening(mut listening) => {
                 // The control side keeps the time.
                 let far = Duration::from_secs(24 * 3600);
                 listening

@@ -84,6 +84,8 @@ impl Connection {
         let mut ways = match self.settings.mode {
             ModeChoice::Passive => passive.to_vec(),
             ModeChoice::Active => active.to_vec(),
+            // A proxy that lets servers connect back is the exception.
+            ModeChoice::Auto if self.through.is_some() => passive.to_vec(),
             ModeChoice::Auto => [passive, active].concat(),
         };
         let fact = self.settings.memory.recall(&self.memory_key);
@@ -211,7 +213,7 @@ impl Connection {
                 addr: goal.rewritten.map_or(to, |rewrite| rewrite.claimed(to)),
                 instead: goal.rewritten.map(|_| to),
             });
-            match Link::connect(goal.to, None, budget).await {
+            match self.dial(goal.to, budget).await {
                 Ok(link) => return Ok(Ok(Channel::Link(link))),
                 // The port of a transfer before, whose listener is gone: a second one tells.
                 Err(LinkError::Refused) if !second => {
@@ -235,7 +237,7 @@ impl Connection {
     }
 
     async fn try_active(&mut self, way: Way) -> Result<Result<Channel, Attempt>, Error> {
-        let listening = match Listening::open(self.local.ip(), self.settings.active_ports.clone()) {
+        let listening = match self.listen().await {
             Ok(listening) => listening,
             Err(error) => {
                 let outcome = outcome_of(&error);
@@ -245,7 +247,7 @@ impl Connection {
         let mut announced = self.announcement(&listening);
         let mut reply = self.announce(way, announced).await?;
         // `only to X`: X is our public address as the server sees it.
-        if let (true, Some(public)) = (reply.code >= 400, accepted_address(&reply))
+        if let (true, Some(public)) = (reply.code >= 400 && self.through.is_none(), accepted_address(&reply))
             && public != announced.claim().ip()
             && Family::of(public) == Family::of(self.peer.ip())
         {
@@ -264,7 +266,8 @@ impl Connection {
     }
 
     pub(crate) fn announcement(&self, listening: &Listening) -> Announced {
-        let public = self.settings.active_address.or(self.public);
+        // A port at a proxy is announced as the proxy says.
+        let public = self.settings.active_address.or(self.public).filter(|_| self.through.is_none());
         listening.announced(public.map(|ip| SocketAddr::new(ip, listening.addr().port())))
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct ConnectArgs {
     /// Address to announce in active mode, where it differs from ours (NAT)
     #[arg(long, value_name = "ADDR")]
     pub(crate) active_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) reach: super::reach::ReachArgs,
     /// Connect to the address a server announces, also if it is another host's
     #[arg(long)]
     pub(crate) trust_address: bool,
@@ -153,6 +155,7 @@ impl ConnectArgs {
         };
         settings.active_ports = self.active_ports.clone().map(|ports| ports.0);
         settings.active_address = self.active_address;
+        settings.reach = self.reach.reach(target)?;
         settings.limit_rate = self.limit_rate.map(|rate| rate.0);
         if self.trust_address {
             settings.address_trust = AddressTrust::Announced;

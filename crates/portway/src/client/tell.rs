@@ -225,7 +225,7 @@ fn code(error: &Error) -> u8 {
     match error.class() {
         "name" | "local" | "unsafe-name" | "policy" => 2,
         "refused" | "listing" => 3,
-        "unknown-host" | "no-connection" => 4,
+        "unknown-host" | "no-connection" | "proxy" => 4,
         "login" => 5,
         "tls" => 6,
         "no-data-connection" => 7,
