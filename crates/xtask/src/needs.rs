@@ -62,6 +62,12 @@ const NEEDS: &[Need] = &[
     program("setpriv", "util-linux"),
     program("c++", "g++"),
     Need { probe: Probe::Program("vsftpd"), package: "vsftpd", service: Some("vsftpd") },
+    // What stands between a client and its servers.
+    program("microsocks", "microsocks"),
+    program("tinyproxy", "tinyproxy-bin"),
+    Need { probe: Probe::Program("danted"), package: "dante-server", service: Some("danted") },
+    Need { probe: Probe::Program("ftp-proxy"), package: "ftp-proxy", service: Some("ftp-proxy") },
+    Need { probe: Probe::Program("miniupnpd"), package: "miniupnpd-nftables", service: Some("miniupnpd") },
 ];
 
 /// Makes sure that everything is there.

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 pub(crate) mod fake;
+pub(crate) mod proxy;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -19,9 +19,10 @@ pub(super) fn request(to: &Destination, login: Option<(&[u8], &[u8])>) -> Vec<u8
     head.into_bytes()
 }
 
-/// Whether the head has ended, with CRLF or bare LF.
+/// Whether the head has ended, with CRLF or bare LF; what is no HTTP has ended with its first line.
 pub(super) fn is_complete(head: &[u8]) -> bool {
-    head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n")
+    let other = head.ends_with(b"\n") && !head.starts_with(b"HTTP/");
+    other || head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n")
 }
 
 /// What a complete head means.
@@ -99,7 +100,7 @@ mod tests {
 
         #[test]
         fn a_head_ends_at_its_first_empty_line(lines in prop::collection::vec("[ -~]{1,20}", 1..6)) {
-            let head = lines.join("\r\n") + "\r\n\r\n";
+            let head = format!("HTTP/1.1 {}\r\n\r\n", lines.join("\r\n"));
             let ends = (1..=head.len()).filter(|&n| is_complete(&head.as_bytes()[..n])).count();
             prop_assert_eq!(ends, 1);
         }
