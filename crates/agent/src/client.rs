@@ -60,7 +60,8 @@ impl AgentPinholes {
     }
 
     async fn open_one(&self, want: Expected) -> Result<Hole, PinholeError> {
-        let ask = Ask::Open { from: want.from, to: want.to(), seconds: want.within.as_secs().max(1) };
+        let (from, to, control) = (want.from, want.to(), want.control);
+        let ask = Ask::Open { from, to, seconds: want.within.as_secs().max(1), control };
         match self.ask(ask).await.map_err(PinholeError::Unreachable)? {
             (epoch, Outcome::Opened { hole, announce }) => {
                 Ok(Hole { id: HoleId((epoch << NUMBER_BITS) | hole), announce })

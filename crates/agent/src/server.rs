@@ -61,7 +61,7 @@ pub enum Denied {
 
 /// What opens holes; none of its methods waits.
 pub trait Gatekeeper: Send + Sync {
-    /// Opens a hole between `agent` and `client`; `want` is one of the agent's own addresses at one end, the
+    /// Opens a hole between `agent` and `client`, and remembers why if it does not; `want` is one of the agent's own addresses at one end, the
     /// client at the other, and a port of 1024 or more.
     ///
     /// # Errors
@@ -157,10 +157,7 @@ async fn talk(control: Control, number: u64, peer: SocketAddr, keeper: Arc<dyn G
         let Some(request) = parse::<Request>(&line) else {
             return connection.keeper.refused(peer.ip(), "an agent speaks another language");
         };
-        let result = connection.answer(request.ask);
-        if let Outcome::Denied { why } | Outcome::Failed { why } = &result {
-            connection.keeper.refused(peer.ip(), why);
-        }
+        let result = connection.answer(request.ask, peer.ip());
         if send(&mut writer, &Answer { id: request.id, result }).await.is_err() {
             return;
         }
@@ -178,18 +175,26 @@ async fn send(writer: &mut WriteHalf<Control>, answer: &Answer) -> io::Result<()
 }
 
 impl Connection {
-    fn answer(&mut self, ask: Ask) -> Outcome {
+    fn answer(&mut self, ask: Ask, peer: IpAddr) -> Outcome {
         match ask {
             Ask::Close { hole } => {
                 self.keeper.close(&self.agent, hole);
                 Outcome::Closed
             }
-            Ask::Open { from, to, seconds } => {
+            Ask::Open { from, to, seconds, control } => {
                 if !self.may_go_on() {
-                    return Outcome::Failed { why: "too many announcements in a short time".to_owned() };
+                    let why = "too many announcements in a short time".to_owned();
+                    self.keeper.refused(peer, &why);
+                    return Outcome::Failed { why };
                 }
-                let checked = check(&self.agent, from, to, seconds).map_err(Denied::Rule);
-                match checked.and_then(|(client, want)| self.keeper.open(&self.agent, client, want)) {
+                let (client, want) = match check(&self.agent, from, to, seconds, control) {
+                    Ok(checked) => checked,
+                    Err(why) => {
+                        self.keeper.refused(peer, &why);
+                        return Outcome::Denied { why };
+                    }
+                };
+                match self.keeper.open(&self.agent, client, want) {
                     Ok(Opened { hole, announce }) => Outcome::Opened { hole, announce },
                     Err(Denied::Rule(why)) => Outcome::Denied { why },
                     Err(Denied::Failed(why)) => Outcome::Failed { why },
@@ -216,7 +221,13 @@ impl Drop for Connection {
 }
 
 /// Own address at one end, a port that is nobody's service, a short life. Gives the client's address.
-fn check(agent: &Agent, from: IpAddr, to: SocketAddr, seconds: u64) -> Result<(IpAddr, Expected), String> {
+fn check(
+    agent: &Agent,
+    from: IpAddr,
+    to: SocketAddr,
+    seconds: u64,
+    control: Option<SocketAddr>,
+) -> Result<(IpAddr, Expected), String> {
     let (from, to) = (from.to_canonical(), SocketAddr::new(to.ip().to_canonical(), to.port()));
     let own = |ip: IpAddr| agent.addresses.contains(&ip);
     let client = match (own(from), own(to.ip())) {
@@ -236,6 +247,11 @@ fn check(agent: &Agent, from: IpAddr, to: SocketAddr, seconds: u64) -> Result<(I
     let vetted = Announced::new(to).vet(to.ip()).map_err(|refused| refused.to_string())?;
     let mut want = Expected::new(from, vetted);
     want.within = Duration::from_secs(seconds);
+    let control = control.map(|control| SocketAddr::new(control.ip().to_canonical(), control.port()));
+    if let Some(stranger) = control.filter(|control| control.ip() != client) {
+        return Err(format!("{stranger} is not the client's end of its control connection"));
+    }
+    want.control = control;
     Ok((client, want))
 }
 
@@ -249,7 +265,7 @@ mod tests {
     }
 
     fn ask(from: &str, to: &str, seconds: u64) -> Result<(IpAddr, Expected), String> {
-        check(&agent(), from.parse().unwrap(), to.parse().unwrap(), seconds)
+        check(&agent(), from.parse().unwrap(), to.parse().unwrap(), seconds, None)
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub enum Ask {
         to: SocketAddr,
         /// How long to wait for it, 1 to 60 s.
         seconds: u64,
+        /// The client's end of the control connection, as the server sees it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        control: Option<SocketAddr>,
     },
     /// Close a hole of this connection.
     Close {
@@ -97,9 +100,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back_and_fits(
-            id: u64, from: IpAddr, to: IpAddr, port: u16, seconds: u64, hole: u64,
+            id: u64, from: IpAddr, to: IpAddr, port: u16, seconds: u64, hole: u64, known: bool,
         ) {
-            for ask in [Ask::Open { from, to: SocketAddr::new(to, port), seconds }, Ask::Close { hole }] {
+            let control = known.then_some(SocketAddr::new(from, port));
+            for ask in [Ask::Open { from, to: SocketAddr::new(to, port), seconds, control }, Ask::Close { hole }] {
                 let request = Request { id, ask };
                 let line = emit(&request);
                 prop_assert!(line.len() <= LONGEST);

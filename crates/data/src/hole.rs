@@ -18,22 +18,25 @@ pub(crate) struct OpenHole {
 }
 
 impl OpenHole {
-    /// Lets one connection through, from `from` to `to`; `None` where nothing is filtered.
+    /// Lets one connection through, from `from` to `to`, for the session of the client at `control`; `None` where
+    /// nothing is filtered.
     pub(crate) async fn open(
         by: &Arc<dyn Pinholes>,
         from: std::net::IpAddr,
         to: Vetted,
         within: Duration,
+        control: SocketAddr,
     ) -> Result<Option<Self>, PinholeError> {
         let mut want = Expected::new(from, to);
         want.within = within.clamp(SHORTEST, LONGEST);
+        want.control = Some(SocketAddr::new(control.ip().to_canonical(), control.port()));
         match by.open(want) {
             None => Ok(None),
             Some(opening) => Ok(Some(Self { hole: opening.await?, by: by.clone() })),
         }
     }
 
-    /// What the filter wants announced in place of our own address.
+    /// What the filter wants announced in place of our own address, or dialled in place of the client's.
     pub(crate) fn announce(&self) -> Option<SocketAddr> {
         self.hole.announce
     }

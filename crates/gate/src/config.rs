@@ -37,6 +37,9 @@ pub struct GateConfig {
     pub max_sessions_per_client: usize,
     /// Holes a second for one client address (IPv6: one /64), ten seconds' worth at once. Default 50.
     pub openings_per_second: u32,
+    /// Logins that servers may refuse one client address (IPv6: one /64) in a minute; beyond that it is turned away.
+    /// What is encrypted cannot be counted. 0 is no limit. Default 30.
+    pub failed_logins_per_minute: u32,
 }
 
 /// One bit, beside that of [`portway_nft::DEFAULT_MARK`], so that an administrator's marks live beside both.
@@ -61,6 +64,7 @@ impl Default for GateConfig {
             max_sessions: 4096,
             max_sessions_per_client: 256,
             openings_per_second: 50,
+            failed_logins_per_minute: 30,
         }
     }
 }

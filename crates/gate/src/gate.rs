@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_nft::{Filter, FilterError, Holes, OwnAddresses, Translations};
+use portway_nft::{Filter, FilterError, Flows, Holes, OwnAddresses, Translations};
 use portway_ops::{Limits, Log, Notice, Shown};
 use portway_proto::watch::AuthTls;
 use tokio::net::TcpListener;
@@ -75,7 +75,13 @@ impl Gate {
             format!("control ports {:?}, IPv4{}", config.ports, if v6.is_some() { " and IPv6" } else { "" });
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
         let translations = Translations::of(GATE_TABLE).map_err(InterceptError::Netlink)?;
-        let ledger = Arc::new(Ledger::new(holes, translations, config.openings_per_second, log));
+        let ledger = Ledger::new(holes, translations, config.openings_per_second, log)
+            .with_failed_logins(config.failed_logins_per_minute);
+        // Without them the log only lacks octets.
+        let ledger = Arc::new(match Flows::marked(config.layout.mark) {
+            Ok(flows) => ledger.with_flows(flows),
+            Err(_) => ledger,
+        });
         let limits = Limits::new(config.max_sessions, config.max_sessions_per_client);
         let shared = Arc::new(Shared { config, ledger, limits });
         Ok(Self { shared, listeners: [Some(v4), v6].into_iter().flatten().collect(), _intercept: intercept })
@@ -102,6 +108,7 @@ impl Gate {
         });
         stop.await;
         tasks.shutdown().await;
+        self.shared.ledger.finish();
     }
 }
 

@@ -7,15 +7,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portway_nft::{End, Ended, Filter, Holes, Key, OpenError, Translation, Translations, Want};
-use portway_ops::{Log, Notice, Shown, Warning};
-use serde::Serialize;
+use portway_nft::{End, Ended, Filter, Flows, Holes, Key, OpenError, Translation, Translations, Want};
+use portway_ops::{Hole, Log, Notice, Seconds, Shown, Warning};
 
 use crate::nat::Shared;
 use crate::rate::Rate;
+use crate::rows::{Counts, HoleRow, Refusal, SessionRow, Snapshot};
+use crate::trail::{Trace, Trails};
 
 /// Refusals remembered for the status.
 const REMEMBERED: usize = 64;
+/// Seconds' worth of openings that one client may take at once.
+const BURST: f64 = 10.0;
+/// Ports that are announced in place of a translated client's own, outside the kernel's ephemeral range.
+const FIRST_SHOWN: u16 = 10_000;
+const SHOWN: u16 = 20_000;
 
 /// The book of a gate; all of its sessions share it.
 #[derive(Debug)]
@@ -29,8 +35,13 @@ struct Inner {
     holes: Holes<Filter>,
     translations: Shared,
     rate: Rate,
+    failed_logins: Rate,
     stories: BTreeMap<u64, Story>,
+    trails: Trails,
     sessions: BTreeMap<u64, SessionRow>,
+    /// The client's end of each session as its server sees it.
+    known_as: BTreeMap<u64, SocketAddr>,
+    turns: u16,
     refusals: VecDeque<Refusal>,
     counts: Counts,
     next_session: u64,
@@ -42,89 +53,6 @@ struct Story {
     opened: Instant,
     row: HoleRow,
     translated: Vec<Translation>,
-}
-
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Sessions taken over.
-    pub sessions: u64,
-    /// Sessions turned away by a limit.
-    pub turned_away: u64,
-    /// Holes opened.
-    pub opened: u64,
-    /// Holes that a connection came through.
-    pub used: u64,
-    /// Holes that nobody came through in time.
-    pub expired: u64,
-    /// Holes closed unused: by QUIT, ABOR, REIN, the next announcement, or the end of the session.
-    pub closed: u64,
-    /// Announcements, lines and sessions refused.
-    pub refused: u64,
-}
-
-/// One session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SessionRow {
-    /// Its number, unique while the gate runs.
-    pub session: u64,
-    /// The client.
-    pub client: SocketAddr,
-    /// The server.
-    pub server: SocketAddr,
-    /// What the client believes the server's address to be, where it is translated.
-    pub server_seen_as: Option<SocketAddr>,
-    /// What the server believes the client's address to be, where it is translated.
-    pub client_seen_as: Option<IpAddr>,
-    /// Who said USER, if we could read it.
-    pub user: Option<String>,
-    /// Whether it is encrypted and passes unread.
-    pub opaque: bool,
-}
-
-/// One open hole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HoleRow {
-    /// Its number, unique while the gate runs.
-    pub hole: u64,
-    /// The session that it is for.
-    pub session: u64,
-    /// Who announced it: `relay` or the name in an agent's certificate.
-    pub by: String,
-    /// Whose session it is.
-    pub user: Option<String>,
-    /// Who may connect.
-    pub from: IpAddr,
-    /// Where to.
-    pub to: SocketAddr,
-    /// What was announced in place of `to`, where the gate translates.
-    pub announced: Option<SocketAddr>,
-    /// Its lifetime, in seconds.
-    pub within: u64,
-}
-
-/// One refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refusal {
-    /// The session; 0 for what belongs to none.
-    pub session: u64,
-    /// Who was refused.
-    pub client: IpAddr,
-    /// The reason, for a person.
-    pub why: String,
-}
-
-/// Everything at one moment.
-#[derive(Clone, Debug, Serialize)]
-pub struct Snapshot {
-    /// Since the start.
-    pub counts: Counts,
-    /// Live sessions.
-    pub sessions: Vec<SessionRow>,
-    /// Open holes.
-    pub holes: Vec<HoleRow>,
-    /// The last refusals, oldest first.
-    pub refusals: Vec<Refusal>,
 }
 
 /// Why a hole was not opened; goes into a 425.
@@ -166,9 +94,13 @@ impl Ledger {
         let inner = Inner {
             holes,
             translations: Shared::new(translations),
-            rate: Rate::new(per_second),
+            rate: Rate::new(per_second.into(), BURST),
+            failed_logins: Rate::new(0.0, 0.0),
             stories: BTreeMap::new(),
+            trails: Trails::default(),
             sessions: BTreeMap::new(),
+            known_as: BTreeMap::new(),
+            turns: 0,
             refusals: VecDeque::new(),
             counts: Counts::default(),
             next_session: 1,
@@ -176,7 +108,22 @@ impl Ledger {
         Self { log, inner: Mutex::new(inner) }
     }
 
-    /// Opens a hole, at once.
+    /// Follows the connections that come through holes, so that the log has what went through.
+    #[must_use]
+    pub fn with_flows(mut self, flows: Flows) -> Self {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).trails = Trails::by(flows);
+        self
+    }
+
+    /// As [`GateConfig::failed_logins_per_minute`](crate::GateConfig).
+    #[must_use]
+    pub fn with_failed_logins(mut self, per_minute: u32) -> Self {
+        let rate = Rate::new(f64::from(per_minute) / 60.0, 60.0);
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).failed_logins = rate;
+        self
+    }
+
+    /// Opens a hole, at once. A refusal is counted and logged.
     ///
     /// # Errors
     /// [`NotOpened`].
@@ -187,14 +134,43 @@ impl Ledger {
         to: SocketAddr,
         within: Duration,
     ) -> Result<u64, NotOpened> {
-        let now = Instant::now();
+        let key = Key::new(from, to);
+        let (client, session) = (asking.client, asking.session);
         let mut inner = self.lock();
+        let row = HoleRow {
+            hole: 0,
+            session,
+            by: asking.by.clone(),
+            user: inner.sessions.get(&session).and_then(|session| session.user.clone()),
+            from: key.from,
+            to: key.to,
+            announced: asking.announced,
+            within: within.as_secs(),
+        };
+        let opened = self.open_one(&mut inner, asking, &row, within);
+        if let Err(why) = &opened {
+            let why = why.to_string();
+            let detail = Some(Shown::from(why.clone()));
+            self.log.record(Hole { detail, ..event(row, "refused", Duration::ZERO) });
+            inner.remember(Refusal { session, client, why });
+        }
+        opened
+    }
+
+    fn open_one(
+        &self,
+        inner: &mut Inner,
+        asking: Asking,
+        row: &HoleRow,
+        within: Duration,
+    ) -> Result<u64, NotOpened> {
+        let now = Instant::now();
         let over = inner.holes.sweep(now);
-        self.tell(&mut inner, over);
+        self.tell(inner, over);
         if !inner.rate.take(asking.client, now) {
             return Err(NotOpened::TooFast);
         }
-        let want = Want { key: Key::new(from, to), within };
+        let want = Want { key: Key::new(row.from, row.to), within };
         // First the way, then the door: a translation alone lets nothing through.
         inner.translations.begin(&asking.translate, within).map_err(NotOpened::Translation)?;
         let opened = inner.holes.open(&want, asking.holder, now);
@@ -203,17 +179,7 @@ impl Ledger {
         }
         let hole = opened?;
         inner.counts.opened += 1;
-        let user = inner.sessions.get(&asking.session).and_then(|session| session.user.clone());
-        let row = HoleRow {
-            hole,
-            session: asking.session,
-            by: asking.by,
-            user,
-            from: want.key.from,
-            to: want.key.to,
-            announced: asking.announced,
-            within: within.as_secs(),
-        };
+        let row = HoleRow { hole, ..row.clone() };
         inner.stories.insert(hole, Story { opened: now, row, translated: asking.translate });
         Ok(hole)
     }
@@ -225,11 +191,25 @@ impl Ledger {
         self.tell(&mut inner, ended);
     }
 
-    /// Notices holes whose time is up. The kernel has shut them by itself.
+    /// Notices holes that were used or whose time is up, which the kernel has shut by itself, and connections that are
+    /// over.
     pub fn sweep(&self) {
         let mut inner = self.lock();
-        let over = inner.holes.sweep(Instant::now());
+        let now = Instant::now();
+        let over = inner.holes.sweep(now);
         self.tell(&mut inner, over);
+        let used = inner.holes.find_used(now);
+        self.tell(&mut inner, used);
+        for trace in inner.trails.over(now) {
+            self.log.record(traced(trace));
+        }
+    }
+
+    /// Logs the holes whose connections still run: nobody will look at them any more.
+    pub fn finish(&self) {
+        for trace in self.lock().trails.finish(Instant::now()) {
+            self.log.record(traced(trace));
+        }
     }
 
     /// Begins a session and gives its number.
@@ -251,11 +231,42 @@ impl Ledger {
         }
     }
 
+    /// What the server of a session takes for the client's end of it: where that is translated, or where the gate
+    /// has a connection of its own.
+    pub fn known_as(&self, session: u64, client: SocketAddr) {
+        self.lock().known_as.insert(session, SocketAddr::new(client.ip().to_canonical(), client.port()));
+    }
+
+    /// A port to announce in place of one that others behind the same address may have chosen, too.
+    pub(crate) fn shown_port(&self) -> u16 {
+        let mut inner = self.lock();
+        inner.turns = (inner.turns + 1) % SHOWN;
+        FIRST_SHOWN + inner.turns
+    }
+
+    /// A server has refused a login of this client; whether he may go on trying.
+    pub fn login_refused(&self, session: u64, client: IpAddr) -> bool {
+        let mut inner = self.lock();
+        inner.counts.failed_logins += 1;
+        let may = inner.failed_logins.take(client, Instant::now());
+        let user = inner.sessions.get(&session).and_then(|row| row.user.clone()).unwrap_or_default();
+        let detail = format!("session={session} client={client} user={user:?}");
+        self.log.record(Warning { what: "login_refused", detail: Shown::from(detail) });
+        may
+    }
+
+    /// Whether a client may begin a session, for all its failed logins.
+    #[must_use]
+    pub fn may_log_in(&self, client: IpAddr) -> bool {
+        self.lock().failed_logins.has(client, Instant::now())
+    }
+
     /// Ends a session, and closes its holes.
     pub fn end(&self, session: u64) {
         let mut inner = self.lock();
         let ended = inner.holes.release(session, Instant::now());
         self.tell(&mut inner, ended);
+        inner.known_as.remove(&session);
         if let Some(row) = inner.sessions.remove(&session) {
             self.log.record(Notice { what: "session_ended", detail: Shown::from(format!("{row}")) });
         }
@@ -274,16 +285,28 @@ impl Ledger {
         self.tell(&mut inner, ended);
     }
 
-    /// A live session between these two, by the addresses that the server knows.
+    /// A live session between these two, by the addresses that the server knows; `control` is the client's end as
+    /// the server sees it.
     ///
     /// # Errors
     /// Says that there is none, or that several clients share the address: who is meant is not guessed.
-    pub fn session_between(&self, client: IpAddr, server: IpAddr) -> Result<SessionRow, String> {
+    pub fn session_between(
+        &self,
+        client: IpAddr,
+        server: IpAddr,
+        control: Option<SocketAddr>,
+    ) -> Result<SessionRow, String> {
         let inner = self.lock();
         let fits = |row: &&SessionRow| {
             let known = row.client_seen_as.unwrap_or(row.client.ip());
             row.server.ip().to_canonical() == server && known.to_canonical() == client
         };
+        let exact =
+            |row: &&SessionRow| control.is_some() && inner.known_as.get(&row.session) == control.as_ref();
+        if let Some(row) = inner.sessions.values().filter(fits).find(exact) {
+            return Ok(row.clone());
+        }
+        // Another translation behind this gate may have changed the port once more.
         let mut fitting = inner.sessions.values().rev().filter(fits);
         let Some(newest) = fitting.next() else {
             return Err(format!("no control connection between {client} and {server} passes this gate"));
@@ -299,12 +322,7 @@ impl Ledger {
         let refusal = Refusal { session, client, why: why.to_string() };
         let detail = format!("session={session} client={client} {why}");
         self.log.record(Warning { what: "refused", detail: Shown::from(detail) });
-        let mut inner = self.lock();
-        inner.counts.refused += 1;
-        if inner.refusals.len() == REMEMBERED {
-            inner.refusals.pop_front();
-        }
-        inner.refusals.push_back(refusal);
+        self.lock().remember(refusal);
     }
 
     /// Counts a session that a limit turned away.
@@ -326,28 +344,24 @@ impl Ledger {
         }
     }
 
-    /// One line for each hole over its life.
+    /// One line for each hole over its life; if somebody came through, when his connection is over.
     fn tell(&self, inner: &mut Inner, ended: impl IntoIterator<Item = Ended>) {
+        let now = Instant::now();
         for hole in ended {
-            let how = match hole.how {
-                End::Used => {
-                    inner.counts.used += 1;
-                    "used"
-                }
-                End::Expired => {
-                    inner.counts.expired += 1;
-                    "expired"
-                }
-                End::Closed => {
-                    inner.counts.closed += 1;
-                    "closed"
-                }
+            let count = match hole.how {
+                End::Used => &mut inner.counts.used,
+                End::Expired => &mut inner.counts.expired,
+                End::Closed => &mut inner.counts.closed,
             };
-            let Some(story) = inner.stories.remove(&hole.id) else { continue };
-            inner.translations.end(&story.translated);
-            let lived = story.opened.elapsed().as_millis();
-            let detail = format!("{} {how} lived={lived}ms", story.row);
-            self.log.record(Notice { what: "hole", detail: Shown::from(detail) });
+            *count += 1;
+            let Some(Story { opened, row, translated }) = inner.stories.remove(&hole.id) else { continue };
+            inner.translations.end(&translated);
+            let lived = now.saturating_duration_since(opened);
+            match hole.how {
+                End::Used => inner.trails.follow(row, opened, now),
+                End::Expired => self.log.record(event(row, "expired", lived)),
+                End::Closed => self.log.record(event(row, "closed", lived)),
+            }
         }
     }
 
@@ -357,35 +371,41 @@ impl Ledger {
     }
 }
 
-impl fmt::Display for SessionRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "session={} client={} server={}", self.session, self.client, self.server)?;
-        if let Some(seen) = self.server_seen_as {
-            write!(f, " server_seen_as={seen}")?;
+impl Inner {
+    fn remember(&mut self, refusal: Refusal) {
+        self.counts.refused += 1;
+        if self.refusals.len() == REMEMBERED {
+            self.refusals.pop_front();
         }
-        if let Some(seen) = self.client_seen_as {
-            write!(f, " client_seen_as={seen}")?;
-        }
-        if let Some(user) = &self.user {
-            write!(f, " user={user:?}")?;
-        }
-        Ok(())
+        self.refusals.push_back(refusal);
     }
 }
 
-impl fmt::Display for HoleRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "hole={} session={} by={} from={} to={}",
-            self.hole, self.session, self.by, self.from, self.to
-        )?;
-        if let Some(announced) = self.announced {
-            write!(f, " announced={announced}")?;
-        }
-        if let Some(user) = &self.user {
-            write!(f, " user={user:?}")?;
-        }
-        write!(f, " within={}s", self.within)
+fn traced(trace: Trace) -> Hole {
+    let octets = trace.flow.and_then(|flow| flow.octets);
+    Hole {
+        from_port: trace.flow.map(|flow| flow.from.port()),
+        bytes_there: octets.map(|(there, _)| there),
+        bytes_back: octets.map(|(_, back)| back),
+        ..event(trace.row, "used", trace.lived)
+    }
+}
+
+fn event(row: HoleRow, result: &'static str, lived: Duration) -> Hole {
+    Hole {
+        id: row.hole,
+        session: row.session,
+        by: Shown::from(row.by),
+        user: row.user.map(Shown::from),
+        from: row.from,
+        from_port: None,
+        to: row.to,
+        announced: row.announced,
+        within: Seconds(Duration::from_secs(row.within)),
+        result,
+        seconds: Seconds(lived),
+        bytes_there: None,
+        bytes_back: None,
+        detail: None,
     }
 }

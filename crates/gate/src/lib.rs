@@ -16,13 +16,16 @@ mod ledger;
 mod nat;
 mod rate;
 mod records;
+mod rows;
 mod session;
 mod socket;
 mod status;
+mod trail;
 
 pub use agents::Agents;
 pub use config::{GateConfig, ROUTING_TABLE, SOCKET_MARK};
 pub use gate::{Gate, GateError};
 pub use intercept::{GATE_TABLE, Intercept, InterceptError};
-pub use ledger::{Asking, Counts, HoleRow, Ledger, NotOpened, Refusal, SessionRow, Snapshot};
+pub use ledger::{Asking, Ledger, NotOpened};
+pub use rows::{Counts, HoleRow, Refusal, SessionRow, Snapshot};
 pub use status::{STATUS_SOCKET, Status};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portway_nft::{Key, Translation, Translations};
 
-use crate::ledger::SessionRow;
+use crate::rows::SessionRow;
 
 /// What to announce, and what to translate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,33 +1,40 @@
-//! How often one client may have a hole opened.
+//! How often one client may do something: have a hole opened, fail to log in.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
-/// Seconds' worth that may be taken at once.
-const BURST: f64 = 10.0;
 /// Clients remembered at most; beyond that those who have rested longest are forgotten.
 const CLIENTS: usize = 16_384;
 
-/// A bucket of openings for each client: an IPv4 address, or a /64 of IPv6, since one host has all of that.
+/// A bucket for each client: an IPv4 address, or a /64 of IPv6, since one host has all of that.
 #[derive(Debug)]
 pub(crate) struct Rate {
     per_second: f64,
+    full: f64,
     buckets: HashMap<IpAddr, (f64, Instant)>,
 }
 
 impl Rate {
-    /// So many a second; 0 is no limit.
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self { per_second: per_second.into(), buckets: HashMap::new() }
+    /// So many a second, and `burst` seconds' worth at once; 0 is no limit.
+    pub(crate) fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, full: (per_second * burst).max(1.0), buckets: HashMap::new() }
     }
 
-    /// Takes one opening, if there is one left.
+    /// Whether there is one left.
+    pub(crate) fn has(&self, client: IpAddr, now: Instant) -> bool {
+        let left = |(left, at): &(f64, Instant)| {
+            *left + now.saturating_duration_since(*at).as_secs_f64() * self.per_second
+        };
+        self.per_second == 0.0 || self.buckets.get(&host(client)).is_none_or(|bucket| left(bucket) >= 1.0)
+    }
+
+    /// Takes one, if there is one left.
     pub(crate) fn take(&mut self, client: IpAddr, now: Instant) -> bool {
         if self.per_second == 0.0 {
             return true;
         }
-        let full = self.per_second * BURST;
+        let full = self.full;
         if self.buckets.len() >= CLIENTS {
             // Whoever has a full bucket again loses nothing by being forgotten.
             let per_second = self.per_second;
@@ -64,7 +71,7 @@ mod tests {
 
     #[test]
     fn rule_38_one_client_is_slowed_and_others_are_not() {
-        let (mut rate, start) = (Rate::new(2), Instant::now());
+        let (mut rate, start) = (Rate::new(2.0, 10.0), Instant::now());
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.7".parse().unwrap(), "192.0.2.8".parse().unwrap());
         assert_eq!((0..100).filter(|_| rate.take(one, start)).count(), 20);
         assert!(rate.take(other, start));
@@ -74,7 +81,7 @@ mod tests {
 
     #[test]
     fn all_addresses_of_a_64_are_one_client() {
-        let (mut rate, now) = (Rate::new(1), Instant::now());
+        let (mut rate, now) = (Rate::new(1.0, 10.0), Instant::now());
         let taken = (0..100_u128)
             .filter(|n| rate.take(Ipv6Addr::from_bits((0x2001_0db8 << 96) | n).into(), now))
             .count();

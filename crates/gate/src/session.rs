@@ -13,17 +13,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::gate::Shared;
-use crate::ledger::{Asking, SessionRow};
+use crate::ledger::Asking;
 use crate::records::{Found, Records};
+use crate::rows::SessionRow;
 use crate::socket::{connect_as, translated_from};
 
 /// How long we go on reading from a client after the last word to it, so that the word arrives: a connection
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
 const LAST_WORD: Duration = Duration::from_secs(1);
 const READ: usize = 4096;
-/// Ports that are announced in place of a translated client's own, outside the kernel's ephemeral range.
-const FIRST_SHOWN: u16 = 10_000;
-const SHOWN: u64 = 20_000;
 
 /// A session under way.
 struct Session {
@@ -33,7 +31,6 @@ struct Session {
     row: SessionRow,
     /// The port that the server was told in place of the client's own.
     shown: Option<u16>,
-    turns: u64,
     client_addr: SocketAddr,
     client: TcpStream,
     server: TcpStream,
@@ -76,6 +73,11 @@ pub(crate) async fn run(
             return farewell(&mut client, implicit, format!("The firewall has {refusal}.")).await;
         }
     };
+    if !shared.ledger.may_log_in(client_addr.ip()) {
+        let why = "too many failed logins from your address; try again in some minutes";
+        shared.ledger.turn_away(client_addr.ip(), why);
+        return farewell(&mut client, implicit, format!("The firewall has seen {why}.")).await;
+    }
     let connecting = timeout(shared.config.connect_within, connect_as(client_addr, server_addr)).await;
     let server = match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(server) => server,
@@ -88,10 +90,9 @@ pub(crate) async fn run(
     let mut policy = shared.config.watch.clone();
     policy.own.extend(Interfaces::read()?.own);
     policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip().to_canonical()));
-    let client_seen_as = answered_to(server.local_addr()?, server_addr)
-        .ok()
-        .flatten()
-        .filter(|seen| *seen != client_addr.ip());
+    let our_end = server.local_addr()?;
+    let known_as = answered_to(our_end, server_addr).ok().flatten().unwrap_or(our_end);
+    let client_seen_as = Some(known_as.ip()).filter(|seen| *seen != client_addr.ip());
     let row = SessionRow {
         session: 0,
         client: client_addr,
@@ -102,13 +103,13 @@ pub(crate) async fn run(
         opaque: implicit,
     };
     let number = shared.ledger.begin(|session| SessionRow { session, ..row.clone() });
+    shared.ledger.known_as(number, known_as);
     let session = Session {
         watch: Watch::new(client_addr.ip(), server_addr.ip(), policy),
         shared,
         number,
         row,
         shown: None,
-        turns: 0,
         client_addr,
         client,
         server,
@@ -261,6 +262,7 @@ impl Session {
                     self.tls = [Some(Records::default()), Some(Records::default())];
                     self.shared.ledger.amend(self.number, |row| row.opaque = true);
                 }
+                Ruling::Note(Notice::LoginRefused) => self.login_refused().await?,
                 Ruling::Note(notice) => self.refuse(&notice),
                 // Bridging is refused at the start; whatever else a ruling may be one day ends the session.
                 _ => {
@@ -270,6 +272,18 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whoever guesses passwords is cut off, here as by a good server.
+    async fn login_refused(&mut self) -> io::Result<()> {
+        let client = self.client_addr.ip();
+        if self.shared.ledger.login_refused(self.number, client) {
+            return Ok(());
+        }
+        self.shared.ledger.refuse(self.number, client, "too many failed logins");
+        self.over = true;
+        let line = b"421 Too many failed logins from your address; try again in some minutes.\r\n";
+        self.send(Side::Client, line).await
     }
 
     /// Opens the hole before the line about it is sent, and gives that line.
@@ -295,10 +309,7 @@ impl Session {
                 self.hole = Some(hole);
                 opening.line(announced)
             }
-            Err(why) => {
-                self.shared.ledger.refuse(self.number, self.client_addr.ip(), &why);
-                opening.failed(why)
-            }
+            Err(why) => opening.failed(why),
         }
     }
 
@@ -309,14 +320,13 @@ impl Session {
             return line;
         };
         // Two clients behind one address may announce the same port, so it is replaced, too.
-        let port = FIRST_SHOWN + u16::try_from((self.number * 131 + self.turns) % SHOWN).unwrap_or_default();
+        let port = self.shared.ledger.shown_port();
         let announced = Announced::new(SocketAddr::new(image, port));
         let command = match command {
             Command::Port(_) => Command::Port(announced),
             Command::Eprt(_) => Command::Eprt(announced),
             _ => return line,
         };
-        self.turns += 1;
         let mut translated = Vec::new();
         if command.emit(&mut translated).is_err() {
             return line;

@@ -10,7 +10,8 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::ledger::{Counts, HoleRow, Ledger, Refusal, SessionRow};
+use crate::ledger::Ledger;
+use crate::rows::{Counts, HoleRow, Refusal, SessionRow};
 
 /// Where a gate tells its status unless told otherwise.
 pub const STATUS_SOCKET: &str = "/run/portway/gate.sock";

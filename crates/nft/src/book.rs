@@ -1,6 +1,6 @@
 //! The book of open holes: who asked, until when, and how each ended.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -128,6 +128,22 @@ impl<E: Elements> Holes<E> {
         let due = |entry: &Entry| entry.until.checked_sub(EARLY).is_none_or(|at| at <= now);
         let over: Vec<u64> = self.open.iter().filter(|(_, entry)| due(entry)).map(|(&id, _)| id).collect();
         over.into_iter().filter_map(|id| self.end(id, End::Expired, now)).collect()
+    }
+
+    /// Ends the holes that somebody has come through. One question to the kernel, for all of them; none if none is
+    /// open.
+    pub fn find_used(&mut self, now: Instant) -> Vec<Ended> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        // If the kernel cannot say, each is found at its own end.
+        let Ok(there) = self.elements.list() else { return Vec::new() };
+        let there: HashSet<Key> = there.into_iter().collect();
+        // Of those that share an element the oldest is used, and the others get a new one.
+        let used =
+            |(key, sharing): (&Key, &Vec<u64>)| (!there.contains(key)).then(|| sharing.first().copied());
+        let used: Vec<u64> = self.keys.iter().filter_map(used).flatten().collect();
+        used.into_iter().filter_map(|id| self.end(id, End::Closed, now)).collect()
     }
 
     /// Ends all holes of `holder`, who is gone.

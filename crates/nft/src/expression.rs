@@ -74,6 +74,11 @@ impl Rule<'_, '_> {
         self.compare(SCRATCH, Compare::Equal, &bits.to_ne_bytes());
     }
 
+    /// Loads `ct bytes`.
+    pub(crate) fn octets(&mut self) {
+        self.ct_load(15);
+    }
+
     /// `ct mark set ct mark | bits`: the bits of others stay.
     pub(crate) fn mark(&mut self, bits: u32) {
         self.ct_load(3);

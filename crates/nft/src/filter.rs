@@ -24,6 +24,12 @@ pub trait Elements {
     /// # Errors
     /// [`FilterError::Kernel`].
     fn remove(&mut self, key: &Key) -> Result<bool, FilterError>;
+
+    /// The holes that are open now.
+    ///
+    /// # Errors
+    /// [`FilterError::Kernel`].
+    fn list(&mut self) -> Result<Vec<Key>, FilterError>;
 }
 
 /// Why the kernel's packet filter does not do as asked.
@@ -100,34 +106,6 @@ impl Filter {
         }
     }
 
-    /// The holes that are open now, as the kernel sees it.
-    ///
-    /// # Errors
-    /// [`FilterError::Kernel`].
-    pub fn list(&mut self) -> Result<Vec<Key>, FilterError> {
-        let mut found = Vec::new();
-        for set in Set::BOTH {
-            let sequence = self.netlink.sequence();
-            let question = single((10 << 8) | kind::GET_ELEMENT, flag::DUMP, sequence, |out| {
-                out.extend_from_slice(&[INET, 0, 0, 0]);
-                let mut list = crate::message::Attributes(out);
-                list.name(1, TABLE);
-                list.name(2, set.name());
-            });
-            self.netlink
-                .ask((question, sequence.wrapping_add(1)), |answer| {
-                    let lists = attributes(answer.body.get(4..).unwrap_or_default()).filter(|a| a.0 == 3);
-                    let elements = lists.flat_map(|list| attributes(list.1));
-                    found.extend(elements.filter_map(|element| {
-                        let key = attributes(element.1).find(|a| a.0 == 1)?.1;
-                        Key::read(attributes(key).find(|a| a.0 == 1)?.1)
-                    }));
-                })
-                .map_err(FilterError::Kernel)?;
-        }
-        Ok(found)
-    }
-
     /// Closes every hole.
     ///
     /// # Errors
@@ -195,6 +173,30 @@ impl Elements for Filter {
             Err(error) if errno(&error) == Some(Errno::NOENT) => Ok(false),
             Err(error) => Err(FilterError::Kernel(error)),
         }
+    }
+
+    fn list(&mut self) -> Result<Vec<Key>, FilterError> {
+        let mut found = Vec::new();
+        for set in Set::BOTH {
+            let sequence = self.netlink.sequence();
+            let question = single((10 << 8) | kind::GET_ELEMENT, flag::DUMP, sequence, |out| {
+                out.extend_from_slice(&[INET, 0, 0, 0]);
+                let mut list = crate::message::Attributes(out);
+                list.name(1, TABLE);
+                list.name(2, set.name());
+            });
+            self.netlink
+                .ask((question, sequence.wrapping_add(1)), |answer| {
+                    let lists = attributes(answer.body.get(4..).unwrap_or_default()).filter(|a| a.0 == 3);
+                    let elements = lists.flat_map(|list| attributes(list.1));
+                    found.extend(elements.filter_map(|element| {
+                        let key = attributes(element.1).find(|a| a.0 == 1)?.1;
+                        Key::read(attributes(key).find(|a| a.0 == 1)?.1)
+                    }));
+                })
+                .map_err(FilterError::Kernel)?;
+        }
+        Ok(found)
     }
 }
 

@@ -26,7 +26,7 @@ pub mod wire;
 
 pub use addresses::{Interfaces, OwnAddresses};
 pub use book::{End, Ended, Holes, OpenError};
-pub use conntrack::answered_to;
+pub use conntrack::{Flow, Flows, answered_to};
 pub use filter::{Elements, Filter, FilterError};
 pub use key::{Key, Want};
 pub use policy::{DENIED_PORTS, Policy, Reach, Refusal};

@@ -86,6 +86,9 @@ impl Layout {
                 attributes.number(10, id);
             });
         }
+        // No packet ever comes here: that a rule asks for them is what makes the kernel count octets.
+        chain(batch, "counting", None);
+        rule(batch, "counting", |rule| rule.octets());
         chain(batch, HOLES, None);
         self.holes(batch);
         for (name, hook) in HOOKS {

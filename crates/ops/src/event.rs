@@ -35,6 +35,8 @@ pub enum Event {
     DataFailed(DataFailed),
     /// A connection or command was turned away by a rule or a limit.
     Refused(Refused),
+    /// A hole in a firewall, over its whole life.
+    Hole(Box<Hole>),
     /// A TLS handshake or TLS connection went wrong.
     TlsFailed(TlsFailed),
     /// A proxy has a session with a server on a client's behalf.
@@ -241,6 +243,45 @@ pub struct Refused {
     pub why: &'static str,
 }
 
+/// See [`Event::Hole`]: one line for each hole, when it is over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hole {
+    /// Its number, unique while the program runs; 0 if it was never opened.
+    pub id: u64,
+    /// The session that it was for.
+    pub session: u64,
+    /// Who announced it: `relay`, `inspect`, or the name in an agent's certificate.
+    pub by: Shown,
+    /// Whose session it is, if that could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Shown>,
+    /// Who was let through.
+    pub from: IpAddr,
+    /// The port he came from, if he came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_port: Option<u16>,
+    /// Where to.
+    pub to: SocketAddr,
+    /// What was announced in place of `to`, where addresses are translated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced: Option<SocketAddr>,
+    /// How long it was to wait for its connection.
+    pub within: Seconds,
+    /// How it ended: `used`, `expired`, `closed` (unused, by whoever asked for it) or `refused`.
+    pub result: &'static str,
+    /// From its opening to the end of its connection; without one, to its own end.
+    pub seconds: Seconds,
+    /// Octets to `to`, headers of IP and TCP included, if the kernel counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_there: Option<u64>,
+    /// Octets back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_back: Option<u64>,
+    /// Why it was refused, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Shown>,
+}
+
 /// See [`Event::TlsFailed`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TlsFailed {
@@ -304,6 +345,7 @@ impl Event {
             | Self::TlsFailed(_)
             | Self::UpstreamFailed(_)
             | Self::Warning(_) => Severity::Warning,
+            Self::Hole(hole) if hole.result == "refused" => Severity::Warning,
             Self::Login(login) if login.result == LoginResult::Failed => Severity::Warning,
             Self::Transfer(transfer) if transfer.result == TransferResult::Failed => Severity::Warning,
             _ => Severity::Info,
@@ -336,3 +378,9 @@ events_from!(
     Warning,
     Notice
 );
+
+impl From<Hole> for Event {
+    fn from(hole: Hole) -> Self {
+        Self::Hole(Box::new(hole))
+    }
+}

@@ -19,7 +19,7 @@ mod xferlog;
 
 pub use drain::{Drain, DrainTicket};
 pub use event::{
-    DataFailed, Direction, Event, Listening, Login, LoginResult, Notice, Refused, Relayed, Seconds,
+    DataFailed, Direction, Event, Hole, Listening, Login, LoginResult, Notice, Refused, Relayed, Seconds,
     SessionClosed, SessionOpened, Severity, Start, TlsFailed, Transfer, TransferResult, UpstreamFailed,
     UpstreamOpened, Warning,
 };

@@ -24,6 +24,7 @@ pub struct Meter {
     tls_failures: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     data_failures: Mutex<BTreeMap<&'static str, u64>>,
+    holes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// All counters at one moment.
@@ -55,6 +56,8 @@ pub struct MeterReading {
     pub refusals: BTreeMap<&'static str, u64>,
     /// Data connections that did not come about, by cause.
     pub data_failures: BTreeMap<&'static str, u64>,
+    /// Holes in a firewall that are over, by how they ended.
+    pub holes: BTreeMap<&'static str, u64>,
 }
 
 impl Meter {
@@ -80,6 +83,7 @@ impl Meter {
             }
             Event::DataFailed(failed) => one_by(&self.data_failures, failed.cause),
             Event::Refused(refused) => one_by(&self.refusals, refused.why),
+            Event::Hole(hole) => one_by(&self.holes, hole.result),
             Event::TlsFailed(_) => one(&self.tls_failures),
             Event::UpstreamFailed(failed) => one_by(&self.refusals, failed.cause),
             Event::UpstreamOpened(_)
@@ -109,6 +113,7 @@ impl Meter {
             tls_failures: read(&self.tls_failures),
             refusals: read_all(&self.refusals),
             data_failures: read_all(&self.data_failures),
+            holes: read_all(&self.holes),
         }
     }
 }

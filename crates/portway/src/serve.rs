@@ -107,6 +107,8 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
             tls_required,
             ccc: settings.ccc,
             advertise_deflate: settings.advertise_mode_z,
+            // Only a gate can say what a translated client means.
+            translated_clients: matches!(settings.pinholes, args::PinholesArg::Agent(_)),
             ..Policy::default()
         }),
         accounts: ArcSwap::from_pointee(accounts),

@@ -17,13 +17,16 @@ pub struct Expected {
     pub to: Vetted,
     /// How long it may take to come. Default 10 s; 1 to 60 s are allowed.
     pub within: Duration,
+    /// The client's end of the control connection that this belongs to, as the announcer sees it. Where several
+    /// clients share a translated address, only its port says whose it is. Default none.
+    pub control: Option<SocketAddr>,
 }
 
 impl Expected {
     /// An expectation with the default lifetime of 10 s.
     #[must_use]
     pub const fn new(from: IpAddr, to: Vetted) -> Self {
-        Self { from, to, within: Duration::from_secs(10) }
+        Self { from, to, within: Duration::from_secs(10), control: None }
     }
 
     /// Where the connection is expected.

@@ -147,6 +147,9 @@ pub enum Notice {
     /// A line that was refused whole.
     #[error("line refused: {0}")]
     BadLine(String),
+    /// The server said 530 to USER, PASS or ACCT.
+    #[error("the server refused a login")]
+    LoginRefused,
     /// Commands in clear between AUTH and the handshake (STARTTLS injection).
     #[error("a command between AUTH and TLS was thrown away")]
     Injected,

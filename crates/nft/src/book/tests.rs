@@ -31,6 +31,10 @@ impl Elements for Fake {
     fn remove(&mut self, key: &Key) -> Result<bool, FilterError> {
         Ok(self.packet(key))
     }
+
+    fn list(&mut self) -> Result<Vec<Key>, FilterError> {
+        Ok(self.elements.keys().copied().collect())
+    }
 }
 
 struct Bench {
@@ -63,6 +67,23 @@ impl Bench {
 
 fn key(port: u16) -> Key {
     Key::new("192.0.2.7".parse().unwrap(), ("198.51.100.1".parse::<IpAddr>().unwrap(), port).into())
+}
+
+#[test]
+fn a_used_hole_is_noticed_and_the_next_one_for_the_same_connection_is_opened_again() {
+    let mut bench = Bench::new(Policy::default());
+    let (first, second) = (bench.open(5000, 1, 0.0).unwrap(), bench.open(5000, 2, 0.1).unwrap());
+    let other = bench.open(5001, 1, 0.2).unwrap();
+    let now = bench.at(0.3);
+    assert_eq!(bench.holes.find_used(now), []);
+    assert!(bench.holes.elements().packet(&key(5000)));
+    let ended: Vec<_> = bench.holes.find_used(now).into_iter().map(|hole| (hole.id, hole.how)).collect();
+    assert_eq!(ended, [(first, End::Used)]);
+    assert_eq!(bench.holes.find_used(now), []);
+    assert!(bench.holes.elements().packet(&key(5000)), "the second has its hole");
+    let ended: Vec<_> = bench.holes.find_used(now).into_iter().map(|hole| (hole.id, hole.how)).collect();
+    assert_eq!(ended, [(second, End::Used)]);
+    assert_eq!(bench.holes.close(other, 1, now).unwrap().how, End::Closed);
 }
 
 #[test]

@@ -115,6 +115,29 @@ fn samples() -> Vec<(Event, &'static str)> {
             "refused peer=192.0.2.7 what=session why=too_many_sessions",
         ),
         (
+            Hole {
+                id: 3,
+                session,
+                by: "relay".into(),
+                user: Some("ann".into()),
+                from: peer,
+                from_port: Some(50_000),
+                to: address,
+                announced: None,
+                within: Seconds(Duration::from_secs(10)),
+                result: "used",
+                seconds: half,
+                bytes_there: Some(1),
+                bytes_back: Some(2),
+                detail: None,
+            }
+            .into(),
+            concat!(
+                r#"hole id=3 session=12 by=relay user="ann" from=192.0.2.7 from_port=50000 to=[2001:db8::1]:2121 "#,
+                "within=10 used seconds=0.5 bytes_there=1 bytes_back=2"
+            ),
+        ),
+        (
             TlsFailed { session, peer, channel: "data", detail: "bad record".into() }.into(),
             r#"tls_failed session=12 peer=192.0.2.7 channel=data detail="bad record""#,
         ),

@@ -69,6 +69,15 @@ pub(crate) struct RunArgs {
     /// Holes a second for one client address; 0 is no limit [default: 50]
     #[arg(long, value_name = "N")]
     pub(crate) openings_per_second: Option<u32>,
+    /// Failed logins a minute for one client address, as far as they can be read; 0 is no limit [default: 30]
+    #[arg(long, value_name = "N")]
+    pub(crate) failed_logins_per_minute: Option<u32>,
+    /// Holes at a time [default: 4096]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_holes: Option<usize>,
+    /// Holes at a time between one client and one server (IPv6: one /64) [default: 128]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_holes_per_pair: Option<usize>,
     /// Listen here for servers that announce their ports, over mutual TLS: FTPS passes then (see `enroll`)
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) agent: Option<SocketAddr>,

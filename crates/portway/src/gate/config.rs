@@ -39,6 +39,9 @@ struct File {
     max_sessions: Option<usize>,
     max_sessions_per_address: Option<usize>,
     openings_per_second: Option<u32>,
+    failed_logins_per_minute: Option<u32>,
+    max_holes: Option<usize>,
+    max_holes_per_pair: Option<usize>,
     agent: Option<SocketAddr>,
     agent_dir: Option<PathBuf>,
     status_socket: Option<PathBuf>,
@@ -102,6 +105,16 @@ impl Settings {
         }
         if let Some(rate) = args.openings_per_second.or(file.openings_per_second) {
             gate.openings_per_second = rate;
+        }
+        if let Some(rate) = args.failed_logins_per_minute.or(file.failed_logins_per_minute) {
+            gate.failed_logins_per_minute = rate;
+        }
+        if let Some(most) = args.max_holes.or(file.max_holes) {
+            gate.holes.total = most.clamp(1, 65_536);
+            gate.layout.size = u32::try_from(gate.holes.total).unwrap_or(u32::MAX);
+        }
+        if let Some(most) = args.max_holes_per_pair.or(file.max_holes_per_pair) {
+            gate.holes.per_pair = most.max(1);
         }
         Ok(Self {
             gate,

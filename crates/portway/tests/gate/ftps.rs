@@ -72,6 +72,22 @@ fn fetch(field: &Field, name: &str, family: usize, active: bool) -> (bool, Durat
     (output.status.success() && same, took, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Fetches, and asserts the promise; a busy machine gets three tries.
+pub(crate) fn works(field: &Field, name: &str, family: usize, active: bool) {
+    let cell = format!("{name} active={active} {}", SERVER[family]);
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let (works, took, errors) = fetch(field, name, family, active);
+        assert!(works, "{cell}: {errors} {took:?}");
+        best = best.min(took);
+        if best < PROMISE {
+            break;
+        }
+    }
+    println!("{cell}: {best:?}");
+    assert!(best < PROMISE, "{cell} took {best:?}");
+}
+
 #[test]
 fn ftps_passes_a_strict_gate_in_both_modes_and_families() {
     inside("ftps::ftps_passes_a_strict_gate_in_both_modes_and_families", || {
@@ -79,21 +95,11 @@ fn ftps_passes_a_strict_gate_in_both_modes_and_families() {
         // curl 7.88 hangs in active FTPS even where nothing is filtered (curl/curl#10666).
         for (name, active) in [("curl", false), ("lftp", false), ("lftp", true)] {
             for family in [0, 1] {
-                let cell = format!("{name} active={active} {}", SERVER[family]);
-                let mut best = Duration::MAX;
-                for _ in 0..3 {
-                    let (works, took, errors) = fetch(&field, name, family, active);
-                    assert!(works, "{cell}: {errors} {took:?}");
-                    best = best.min(took);
-                    if best < PROMISE {
-                        break;
-                    }
-                }
-                println!("{cell}: {best:?}");
-                assert!(best < PROMISE, "{cell} took {best:?}");
+                works(&field, name, family, active);
             }
         }
-        assert!(field.log().contains("by=CN=ftp"), "{}", field.log());
+        let told = || field.log().contains(r#"by="CN=ftp""#);
+        assert!(until(Duration::from_secs(5), told), "{}", field.log());
         assert!(until(Duration::from_secs(5), || !field.status().contains(r#""kind":"hole""#)));
     });
 }

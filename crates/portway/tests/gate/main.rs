@@ -3,6 +3,7 @@
 //! Needs root or user namespaces, nft, ip; and curl, lftp and vsftpd, which are missed loudly.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod field;
 mod ftps;
 #[path = "../../../nft/tests/lab/mod.rs"]

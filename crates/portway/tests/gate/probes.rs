@@ -1,12 +1,38 @@
 //! What the kernel's helper loses, wraps or opens: through the gate it gets an answer, and nothing opens.
 
-use crate::field::inside;
-use crate::words::{Stage, at_once};
+use crate::field::{inside, until};
+use crate::words::{SOON, Stage, at_once};
 
 #[test]
 fn every_malformed_announcement_of_a_client_is_answered_and_opens_nothing() {
     inside("probes::every_malformed_announcement_of_a_client_is_answered_and_opens_nothing", || {
         let stage = Stage::new(&[]);
+        let mut d = stage.session(1);
+        for line in [
+            "EPRT",
+            "EPRT ",
+            "EPRT  |2|fd71:1::2|5000|",
+            "EPRT\t|2|fd71:1::2|5000|",
+            "EPRT |2|fd71:1::2|5000| ",
+            "EPRT |2|fd71:1::2|70536|",
+            "EPRT |2|fd71:1::2|22|",
+            "EPRT |2|fd71:1::2|05000|",
+            "EPRT |2|fd71:1::3|5000|",
+            "EPRT |2|fd71:1::2|5000",
+            "EPRT |1|10.71.1.2|5000|",
+            "EPRT |3|fd71:1::2|5000|",
+            "PORT 10,71,1,2,19,136",
+            "PASV",
+            "LPRT 6,16,253,113,0,1,0,0,0,0,0,0,0,0,0,0,0,2,2,19,136",
+        ] {
+            at_once(line, || {
+                d.client.say(line);
+                let reply = d.client.line().unwrap();
+                assert!(reply.starts_with('5'), "{line:?} got {reply:?}");
+            });
+            assert_eq!(d.holes(), 0, "{line:?}");
+        }
+        d.is_alive();
         let mut d = stage.session(0);
         for line in [
             "PORT",
@@ -69,6 +95,22 @@ fn every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing() {
             });
             assert_eq!(d.holes(), 0, "{line:?}");
         }
+        let mut six = stage.session(1);
+        for line in [
+            "229 Mode (|||22|)",
+            "229 Mode (|||70536|)",
+            "229 Mode (|2|fd71:2::3|5000|)",
+            "227 =10,71,2,2,19,136",
+        ] {
+            at_once(line, || {
+                six.client.say("EPSV");
+                six.server.hears("EPSV");
+                six.server.say(line);
+                six.client.hears("425");
+            });
+            assert_eq!(six.holes(), 0, "{line:?}");
+        }
+        six.is_alive();
         for line in
             ["229 Mode (|||22|)", "229 Mode (|||70536|)", "229 Mode (ok)", "229 Mode (|1|10.71.2.3|5000|)"]
         {
@@ -122,4 +164,61 @@ fn announcements_that_the_kernels_helper_misses_or_loses_work() {
             }
         }
     });
+}
+
+/// The rest of the probes: after QUIT, after RST, after a refusal, slipstream, unsolicited, echoed, said twice.
+#[test]
+fn nothing_opens_after_an_end_a_refusal_or_words_that_only_look_like_an_announcement() {
+    inside(
+        "probes::nothing_opens_after_an_end_a_refusal_or_words_that_only_look_like_an_announcement",
+        || {
+            let stage = Stage::new(&[]);
+            for family in [0, 1] {
+                let mut d = stage.session(family);
+                let to = d.server_port(5000);
+                d.server_listens(to);
+                // Echoed: what a user typed comes back in an error, in a segment of its own.
+                let echoed = d.agreed(to);
+                d.client.say(&format!("STAT {echoed}"));
+                d.server.hears("STAT");
+                d.server.send(b"550-no such file:\r\n");
+                d.server.send(format!("{echoed}\r\n"));
+                d.server.send(b"550 Sorry.\r\n");
+                for _ in 0..3 {
+                    d.client.line().unwrap();
+                }
+                assert!(d.client_is_kept_from(to), "echoed");
+                // Refused: the announcement is in a reply that says no.
+                d.client.say(d.passive());
+                d.server.hears(d.passive());
+                d.server.say(&format!("500 {}", &echoed[4..]));
+                d.client.hears("500");
+                assert!(d.client_is_kept_from(to), "after 500");
+                // Said twice: a second announcement to one command.
+                d.client.say(d.passive());
+                d.server.hears(d.passive());
+                d.server.send(format!("{echoed}\r\n{}\r\n", d.agreed(d.server_port(5001))));
+                d.client.hears("22");
+                assert!(d.client_reaches(to));
+                assert!(until(SOON, || d.holes() == 0), "{}", d.field.status());
+                d.is_alive();
+                // After QUIT, and after a reset: what was agreed is gone with the session.
+                d.exchange(d.passive(), &echoed);
+                d.exchange("QUIT", "221 Bye.");
+                assert!(d.client_is_kept_from(to), "after QUIT");
+                let mut d = stage.session(family);
+                d.exchange(d.passive(), &echoed);
+                rustix::net::sockopt::set_socket_linger(&d.client.stream, Some(std::time::Duration::ZERO))
+                    .unwrap();
+                let mut server = d.server;
+                drop(d.client);
+                assert_eq!(server.line(), None);
+                let from = crate::lab::at(crate::lab::CLIENT[family], 0);
+                let kept = stage.field.lab.client.run(move || {
+                    crate::lab::connect(from, to, std::time::Duration::from_millis(300)).is_err()
+                });
+                assert!(kept, "after RST");
+            }
+        },
+    );
 }

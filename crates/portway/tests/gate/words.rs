@@ -93,18 +93,40 @@ impl Stage {
 
     /// Connects through the gate; no greeting yet.
     pub(crate) fn connect(&self, family: usize) -> Dialogue<'_> {
-        let to = at(SERVER[family], 21);
-        let from = at(CLIENT[family], 0);
+        self.connect_from(family, CLIENT[family])
+    }
+
+    fn connect_from(&self, family: usize, client: &str) -> Dialogue<'_> {
+        self.connect_by(family, SERVER[family], client, client)
+    }
+
+    /// Connects to a public address; the server sees the client's image.
+    fn connect_by(&self, family: usize, public: &str, client: &str, image: &str) -> Dialogue<'_> {
+        let to = at(public, 21);
+        let from = at(client, 0);
         let client = self.field.lab.client.run(move || dial(from, to));
         let (server, from) = self.listeners[family].accept().unwrap();
-        assert_eq!(from.ip(), client.local_addr().unwrap().ip(), "the server sees the client's own address");
+        assert_eq!(from.ip(), at(image, 0).ip(), "the server sees the address that it should");
         assert_ne!(from.port(), client.local_addr().unwrap().port());
         Dialogue { field: &self.field, family, client: End::new(client), server: End::new(server) }
     }
 
     /// Connects and logs in.
     pub(crate) fn session(&self, family: usize) -> Dialogue<'_> {
-        let mut dialogue = self.connect(family);
+        self.session_from(family, CLIENT[family])
+    }
+
+    /// The same for a client of this address.
+    pub(crate) fn session_from(&self, family: usize, client: &str) -> Dialogue<'_> {
+        Self::log_in(self.connect_from(family, client))
+    }
+
+    /// The same through translated addresses.
+    pub(crate) fn session_by(&self, family: usize, public: &str, client: &str, image: &str) -> Dialogue<'_> {
+        Self::log_in(self.connect_by(family, public, client, image))
+    }
+
+    fn log_in(mut dialogue: Dialogue<'_>) -> Dialogue<'_> {
         dialogue.server.say("220 Hello.");
         dialogue.client.hears("220");
         dialogue.exchange("USER ann", "331 Password?");
@@ -186,6 +208,18 @@ impl Dialogue<'_> {
         self.field.status().matches(r#""kind":"hole""#).count()
     }
 
+    /// Whether the gate, and not the server, has answered the last command with 421.
+    pub(crate) fn client_was_cut_off(&mut self) -> bool {
+        let mut one = [0];
+        self.client.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let cut_off = self.client.stream.peek(&mut one).is_ok();
+        self.client.stream.set_read_timeout(Some(SOON)).unwrap();
+        if cut_off {
+            self.client.hears("421");
+        }
+        cut_off
+    }
+
     /// The control connection still works.
     pub(crate) fn is_alive(&mut self) {
         self.exchange("NOOP", "200 Fine.");
@@ -193,7 +227,7 @@ impl Dialogue<'_> {
 }
 
 /// Connects from an address of choice.
-fn dial(from: SocketAddr, to: SocketAddr) -> TcpStream {
+pub(crate) fn dial(from: SocketAddr, to: SocketAddr) -> TcpStream {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None).unwrap();

@@ -22,6 +22,10 @@ pub struct Policy {
     pub unknown_before_login: u32,
     /// Failed logins after which the session ends with 421. Default 5.
     pub failed_logins: u32,
+    /// Whether PORT and EPRT with a private address other than the client's mean that port on the address that we
+    /// know him by. So speak clients behind address translation under TLS, where nobody can correct them on the
+    /// way; of use only with a gate that translates the data connection, too. Default false: 501.
+    pub translated_clients: bool,
 }
 
 impl Default for Policy {
@@ -34,6 +38,7 @@ impl Default for Policy {
             advertise_deflate: false,
             unknown_before_login: 30,
             failed_logins: 5,
+            translated_clients: false,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::action::{Action, Channel, Transfer, TransferKind};
 use super::server::{ServerSession, reply};
-use crate::{Announced, Code, Epsv, Family, Protection, Reply, Verb};
+use std::net::IpAddr;
+
+use crate::{Announced, Code, Epsv, Family, Protection, Refused, Reply, Verb};
 
 impl ServerSession {
     pub(super) fn passive(&mut self) -> Action<'static> {
@@ -42,7 +44,15 @@ impl ServerSession {
             return Action::Reply(wrong_family(family));
         }
         self.channel = Channel::None;
-        match announced.vet(self.peer) {
+        let vetted = match announced.vet(self.peer) {
+            Err(Refused::ForeignHost { announced: claim, .. })
+                if self.policy.translated_clients && is_private(claim) =>
+            {
+                announced.vet_port_on(self.peer)
+            }
+            other => other,
+        };
+        match vetted {
             Ok(vetted) => Action::Target(verb, vetted),
             Err(refused) => reply(Code::BAD_PARAMETER, format_args!("{}: {refused}.", verb.name())),
         }
@@ -62,6 +72,14 @@ impl ServerSession {
         let (representation, mode, protection) = (self.representation, self.mode, self.protection);
         let deflate_level = self.deflate_level;
         Action::Transfer(Transfer { kind, channel, restart, representation, mode, deflate_level, protection })
+    }
+}
+
+/// Addresses that mean nothing outside of somebody's own network (RFC 1918, RFC 6598, RFC 4193).
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..=127, ..]),
+        IpAddr::V6(v6) => v6.is_unique_local(),
     }
 }
 

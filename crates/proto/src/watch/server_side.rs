@@ -104,6 +104,9 @@ impl Watch {
             Awaited::Login => {
                 self.logged_in |= done;
                 pass(out);
+                if code == Code::NOT_LOGGED_IN {
+                    out.push(Ruling::Note(Notice::LoginRefused));
+                }
             }
             Awaited::Farewell { rein } => {
                 self.shut(Some(now), out);
