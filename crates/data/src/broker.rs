@@ -155,7 +155,8 @@ impl Broker {
         let tenant = Tenant { home: party.home(), client, session: party.history.clone() };
         let (way, bound) = self.open(&tenant, party.tls.as_ref()).await?;
         let vetted = Announced::new(bound).vet(bound.ip())?;
-        let hole = OpenHole::open(&config.pinholes, client, vetted, config.arrive_within, party.peer).await?;
+        let hole =
+            OpenHole::open(&config.pinholes, client, vetted, config.arrive_within, Some(party.peer)).await?;
         let announced = hole
             .as_ref()
             .and_then(OpenHole::announce)
@@ -195,7 +196,8 @@ impl Broker {
         if config.own_listeners.leads_here(to.addr(), home.ip()) || self.listens_on(to.addr()) {
             return Err(Refused::OurOwn(to.addr()).into());
         }
-        let hole = OpenHole::open(&config.pinholes, home.ip(), to, config.arrive_within, party.peer).await?;
+        let hole =
+            OpenHole::open(&config.pinholes, home.ip(), to, config.arrive_within, Some(party.peer)).await?;
         // A gate that translates may have another port for us, on the same address.
         let instead = hole.as_ref().and_then(OpenHole::announce).map(Announced::new);
         let to = instead.map_or(Ok(to), |instead| instead.vet(to.addr().ip()))?;

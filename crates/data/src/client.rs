@@ -182,7 +182,7 @@ impl Listening {
     ) -> Result<(), LinkError> {
         if matches!(self.door, Door::Here(_)) {
             let to = Announced::new(self.addr).vet(self.addr.ip()).map_err(LinkError::NoHoleFor)?;
-            let hole = OpenHole::open(by, server, to, within).await;
+            let hole = OpenHole::open(by, server, to, within, None).await;
             self.hole = hole.map_err(LinkError::Pinhole)?;
         }
         Ok(())

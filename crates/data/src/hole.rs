@@ -18,18 +18,18 @@ pub(crate) struct OpenHole {
 }
 
 impl OpenHole {
-    /// Lets one connection through, from `from` to `to`, for the session of the client at `control`; `None` where
+    /// Lets one connection through, from `from` to `to`, for the session of the client at `control` if we serve it; `None` where
     /// nothing is filtered.
     pub(crate) async fn open(
         by: &Arc<dyn Pinholes>,
         from: std::net::IpAddr,
         to: Vetted,
         within: Duration,
-        control: SocketAddr,
+        control: Option<SocketAddr>,
     ) -> Result<Option<Self>, PinholeError> {
         let mut want = Expected::new(from, to);
         want.within = within.clamp(SHORTEST, LONGEST);
-        want.control = Some(SocketAddr::new(control.ip().to_canonical(), control.port()));
+        want.control = control.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         match by.open(want) {
             None => Ok(None),
             Some(opening) => Ok(Some(Self { hole: opening.await?, by: by.clone() })),
