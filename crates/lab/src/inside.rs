@@ -36,16 +36,20 @@ pub(crate) enum Answer {
 /// Tries the cell that [`run`](crate::run()) started this process for; `task` is the last argument it gave.
 #[must_use]
 pub fn inside(task: &str) -> ExitCode {
+    answer(|| match serde_json::from_str(task) {
+        Ok(task) => attempt(&task),
+        Err(why) => Answer::Failed(format!("not a task of the lab: {why}")),
+    })
+}
+
+/// Becomes number 1 of the namespaces, finds an answer there and prints it.
+pub(crate) fn answer<A: Serialize>(find: impl FnOnce() -> A) -> ExitCode {
     // The first process has left its namespaces to its children; the child is number 1 there.
     if getpid() != Pid::INIT {
         return again();
     }
-    let answer = match serde_json::from_str(task) {
-        Ok(task) => attempt(&task),
-        Err(why) => Answer::Failed(format!("not a task of the lab: {why}")),
-    };
     // Strings and numbers always have a JSON form.
-    let line = serde_json::to_string(&answer).unwrap_or_default();
+    let line = serde_json::to_string(&find()).unwrap_or_default();
     match std::io::stdout().write_all(line.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -65,19 +69,23 @@ fn again() -> ExitCode {
 }
 
 fn attempt(task: &Task) -> Answer {
-    let end = task.limit + GRACE;
-    std::thread::spawn(move || {
-        std::thread::sleep(end);
-        std::process::exit(70);
-    });
+    end_after(task.limit + GRACE);
     match folder().and_then(|folder| trial::perform(&task.cell, task.limit, &folder)) {
         Ok(outcome) => Answer::Done(outcome),
         Err(why) => Answer::Failed(why.to_string()),
     }
 }
 
+/// Ends this process, and all that it started, unless it is over by then.
+pub(crate) fn end_after(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        std::process::exit(70);
+    });
+}
+
 /// A folder in memory that nobody else sees and that ends with us.
-fn folder() -> Result<PathBuf, LabError> {
+pub(crate) fn folder() -> Result<PathBuf, LabError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|why| LabError::NoNamespaces(why.into()))?;
     let folder = FOLDERS.iter().map(Path::new).find(|folder| folder.is_dir()).unwrap_or(Path::new("/tmp"));

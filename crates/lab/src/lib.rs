@@ -9,6 +9,7 @@
 
 mod cell;
 mod error;
+pub mod fault;
 mod gates;
 mod inside;
 mod network;

@@ -127,13 +127,14 @@ fn addresses(link: &str, net: u8, end: u8) -> String {
     lines
 }
 
-fn configure(host: &Host, lines: String) -> Result<(), LabError> {
+/// Tells `ip` on a machine.
+pub(crate) fn configure(host: &Host, lines: String) -> Result<(), LabError> {
     host.run(move || feed("ip", find("ip")?.args(["-batch", "-"]), &lines))?
 }
 
 /// A new IPv6 address is of no use for a second or two while the kernel asks whether somebody else has it
 /// (RFC 4862 §5.4); the addresses that it gives to links by itself too.
-fn without_waiting() -> Result<(), LabError> {
+pub(crate) fn without_waiting() -> Result<(), LabError> {
     for scope in ["all", "default"] {
         std::fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/accept_dad"), "0")
             .map_err(LabError::system("IPv6 cannot be set up"))?;
@@ -141,7 +142,8 @@ fn without_waiting() -> Result<(), LabError> {
     Ok(())
 }
 
-fn forward() -> Result<(), LabError> {
+/// Makes this machine a router.
+pub(crate) fn forward() -> Result<(), LabError> {
     for file in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
         std::fs::write(file, "1").map_err(LabError::system("the gate cannot forward packets"))?;
     }

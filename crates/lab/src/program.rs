@@ -11,8 +11,17 @@ use crate::rules::CONTROL;
 /// Programs for administrators are often not on the path of users.
 const MORE: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
-const PACKAGES: [(&str, &str); 5] =
-    [("ip", "iproute2"), ("nft", "nftables"), ("lftp", "lftp"), ("curl", "curl"), ("vsftpd", "vsftpd")];
+const PACKAGES: [(&str, &str); 9] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("iptables-restore", "iptables"),
+    ("lftp", "lftp"),
+    ("curl", "curl"),
+    ("vsftpd", "vsftpd"),
+    ("proftpd", "proftpd-core proftpd-mod-crypto"),
+    ("pure-ftpd", "pure-ftpd"),
+    ("openssl", "openssl"),
+];
 
 /// What must be installed before these cells can be tried, and is not.
 #[must_use]
@@ -40,7 +49,7 @@ pub(crate) fn ourselves() -> Command {
     clean(PathBuf::from("/proc/self/exe"))
 }
 
-fn clean(file: PathBuf) -> Command {
+pub(crate) fn clean(file: PathBuf) -> Command {
     let mut command = Command::new(file);
     command.env_clear().env("LC_ALL", "C.UTF-8").env("TERM", "dumb").env("TZ", "UTC");
     // What we start may start `ip` and `nft` itself.

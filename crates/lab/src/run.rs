@@ -37,18 +37,35 @@ pub enum Event {
 
 /// Tries all cells of the plan and tells `tell` how it goes. Returns when all are over.
 pub fn run(plan: &Plan, mut tell: impl FnMut(Event)) {
-    let waiting: Mutex<VecDeque<(usize, Cell)>> =
-        Mutex::new(plan.cells.iter().copied().enumerate().collect());
+    several(
+        &plan.cells,
+        plan.at_once,
+        |cell| attempt(plan, *cell),
+        |number, outcome| match outcome {
+            None => tell(Event::Begun(number)),
+            Some(outcome) => tell(Event::Ended(number, outcome)),
+        },
+    );
+}
+
+/// Does something for each, `at_once` at a time; tells the place of each in `all` when it begins, and how it ended.
+pub(crate) fn several<T: Sync, R: Send>(
+    all: &[T],
+    at_once: usize,
+    attempt: impl Fn(&T) -> R + Sync,
+    mut tell: impl FnMut(usize, Option<R>),
+) {
+    let waiting: Mutex<VecDeque<(usize, &T)>> = Mutex::new(all.iter().enumerate().collect());
     let (events, heard) = mpsc::channel();
     std::thread::scope(|scope| {
-        for _ in 0..plan.at_once.clamp(1, plan.cells.len().max(1)) {
-            let (waiting, events) = (&waiting, events.clone());
+        for _ in 0..at_once.clamp(1, all.len().max(1)) {
+            let (waiting, events, attempt) = (&waiting, events.clone(), &attempt);
             scope.spawn(move || {
                 loop {
                     let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((number, cell)) = next else { break };
-                    let begun = events.send(Event::Begun(number));
-                    let ended = events.send(Event::Ended(number, attempt(plan, cell)));
+                    let Some((number, one)) = next else { break };
+                    let begun = events.send((number, None));
+                    let ended = events.send((number, Some(attempt(one))));
                     if begun.or(ended).is_err() {
                         break;
                     }
@@ -56,16 +73,26 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(Event)) {
             });
         }
         drop(events);
-        heard.into_iter().for_each(&mut tell);
+        heard.into_iter().for_each(|(number, outcome)| tell(number, outcome));
     });
 }
 
 fn attempt(plan: &Plan, cell: Cell) -> Result<Outcome, LabError> {
     let task = serde_json::to_string(&Task { cell, limit: plan.limit })
         .map_err(|why| LabError::Broken(why.to_string()))?;
+    let (answer, end) = enclosed(&plan.arguments, &task)?;
+    match serde_json::from_str(&answer) {
+        Ok(Answer::Done(outcome)) => Ok(outcome),
+        Ok(Answer::Failed(why)) => Err(LabError::Inside(why)),
+        Err(_) => Err(LabError::Broken(end)),
+    }
+}
+
+/// Starts this very program with these arguments in namespaces of its own. Returns its answer, and how it ended.
+pub(crate) fn enclosed(arguments: &[String], task: &str) -> Result<(String, String), LabError> {
     let start = |as_user: bool| {
         let mut command = Command::new("/proc/self/exe");
-        command.args(&plan.arguments).arg(&task);
+        command.args(arguments).arg(task);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         isolate(&mut command, as_user);
         command.spawn()
@@ -85,9 +112,5 @@ fn attempt(plan: &Plan, cell: Cell) -> Result<Outcome, LabError> {
         let _ = stderr.read_to_string(&mut noise);
     }
     let status = child.wait().map_err(LabError::system("waiting for a cell"))?;
-    match serde_json::from_str(&answer) {
-        Ok(Answer::Done(outcome)) => Ok(outcome),
-        Ok(Answer::Failed(why)) => Err(LabError::Inside(why)),
-        Err(_) => Err(LabError::Broken(format!("{status} {}", noise.trim()))),
-    }
+    Ok((answer, format!("{status} {}", noise.trim())))
 }

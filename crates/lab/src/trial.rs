@@ -203,7 +203,7 @@ fn run(host: &Host, mut command: Command, log: &Path, limit: Duration) -> Result
     })?
 }
 
-fn ends_within(child: &Child, limit: Duration) -> std::io::Result<bool> {
+pub(crate) fn ends_within(child: &Child, limit: Duration) -> std::io::Result<bool> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::NotFound)?;
     let watch = pidfd_open(pid, PidfdFlags::empty())?;
     let limit = Timespec::try_from(limit).map_err(|_| std::io::ErrorKind::InvalidInput)?;
@@ -217,7 +217,7 @@ pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Child, LabError
     command.stdin(Stdio::null()).stdout(both).stderr(log).spawn().map_err(LabError::system("no program"))
 }
 
-fn last_line(log: &Path) -> String {
+pub(crate) fn last_line(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let line = text.rsplit(['\n', '\r']).map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

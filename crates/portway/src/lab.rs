@@ -1,6 +1,7 @@
 //! `portway lab`: which transfers get through which firewalls, tried here and now.
 
 mod args;
+mod doctor;
 mod picture;
 mod screen;
 mod summary;
@@ -23,8 +24,10 @@ use table::{State, Table};
 pub(crate) fn run(args: LabArgs) -> Result<ExitCode> {
     match args.command {
         LabCommand::List => list(),
+        LabCommand::Run(args) if args.scenarios.is_empty() => doctor::try_all(&args),
         LabCommand::Run(args) => try_all(&args),
         LabCommand::Cell { task } => Ok(portway_lab::inside(&task)),
+        LabCommand::Fault { task } => Ok(portway_lab::fault::inside(&task)),
     }
 }
 
@@ -35,6 +38,13 @@ fn list() -> Result<ExitCode> {
         writeln!(out, "{:<12} {}\n", "", picture::of(scenario))?;
     }
     writeln!(out, "portway lab run all tries every one of them; portway lab run strict tries one.")?;
+    writeln!(
+        out,
+        "portway lab run doctor tries what can go wrong, and whether portway doctor finds and cures it:\n"
+    )?;
+    for case in portway_lab::fault::cases() {
+        writeln!(out, "{:<34} {}", case.name, case.meaning)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

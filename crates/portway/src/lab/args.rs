@@ -19,20 +19,24 @@ pub(crate) struct LabArgs {
 pub(crate) enum LabCommand {
     /// Name and draw the scenarios
     List,
-    /// Try one scenario, or `all`: a file of 1 MiB, in every mode, with and without a cure
+    /// Try one scenario, `doctor`, or `all`: a file of 1 MiB, in every mode, with and without a cure
     ///
     /// Exit code 0: everything could be tried, and wherever portway has a cure the file arrived. 1: not so.
     Run(RunArgs),
     /// Inside the namespaces of one cell
     #[command(hide = true)]
     Cell { task: String },
+    /// Inside the namespaces of one case of the doctor's
+    #[command(hide = true)]
+    Fault { task: String },
 }
 
 /// `portway lab run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A name that `portway lab list` shows, or `all`
-    #[arg(value_name = "SCENARIO|all", value_parser = scenarios)]
+    /// A name that `portway lab list` shows, or `all`, or `doctor`: one fault after the other, named and cured by
+    /// `portway doctor`
+    #[arg(value_name = "SCENARIO|all|doctor", value_parser = scenarios)]
     pub(crate) scenarios: Scenarios,
     /// Print one JSON object per transfer
     #[arg(long)]
@@ -49,11 +53,20 @@ pub(crate) struct RunArgs {
     /// Try so many transfers at a time [default: four per processor, 16 at most]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Of the doctor's scenarios, only those whose names begin so (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Tell on standard error what the doctor said and what was done
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Ask no doctor; apply the cure that the lab knows
+    #[arg(long, hide = true)]
+    pub(crate) reference: bool,
 }
 
 /// What one argument names.
 type Several<T> = std::sync::Arc<[T]>;
-/// The scenarios to try.
+/// The scenarios to try; none are those of the doctor.
 pub(crate) type Scenarios = Several<Scenario>;
 
 impl RunArgs {
@@ -74,6 +87,12 @@ impl RunArgs {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         self.jobs.unwrap_or_else(|| (processors * 4).clamp(4, 16))
     }
+
+    /// How many of the doctor's cases at a time: each measures times, which a busy machine makes longer.
+    pub(crate) fn few_jobs(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        self.jobs.unwrap_or_else(|| (processors * 2).clamp(2, 12))
+    }
 }
 
 fn each<T: Copy + PartialEq>(chosen: &[Several<T>]) -> Vec<T> {
@@ -87,6 +106,9 @@ fn each<T: Copy + PartialEq>(chosen: &[Several<T>]) -> Vec<T> {
 }
 
 fn scenarios(name: &str) -> Result<Scenarios, String> {
+    if name == "doctor" {
+        return Ok([].into());
+    }
     named(name, &Scenario::ALL, Scenario::name)
 }
 
