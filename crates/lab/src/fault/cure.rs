@@ -193,6 +193,7 @@ fn has_blank(text: &str) -> bool {
     text.split('<').skip(1).any(|rest| {
         rest.split_once('>').is_some_and(|(name, _)| {
             name.starts_with(|c: char| c.is_ascii_uppercase())
+                && !name.ends_with(' ')
                 && name.chars().all(|c| c.is_ascii_uppercase() || " -_/".contains(c))
         })
     })
