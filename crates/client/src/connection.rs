@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Cause, Error, Phase, Seen, Settings, Target, Trace, Verdict};
 
+mod doorway;
 mod open;
 mod route;
 mod transfer;
@@ -42,6 +43,8 @@ pub struct Connection {
     round_trip: Duration,
     /// The proxy in between.
     through: Option<Through>,
+    /// What our router does for active mode.
+    doorway: doorway::Doorway,
     tls: Option<ClientControlTls>,
     /// True if data connections are to be encrypted.
     private: bool,
@@ -274,6 +277,7 @@ impl Connection {
 
     /// Says goodbye; waits for the answer a second at most.
     pub async fn quit(mut self) {
+        self.unmap().await;
         if self.is_usable() && self.queue(&Command::Quit).is_ok() && self.flush(Phase::Command).await.is_ok()
         {
             let deadline = Instant::now() + Duration::from_secs(1);

@@ -26,7 +26,7 @@ use portway_vfs::{LinkPolicy, LocalFs, Vfs};
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::TlsMode;
-pub(crate) use args::{LogFormatArg, PinholesArg, ServeArgs, duration};
+pub(crate) use args::{AddressArg, LogFormatArg, PinholesArg, ServeArgs, duration};
 use config::Settings;
 use confine::{Reach, RunAs};
 pub(crate) use pinholes::start as start_pinholes;

@@ -34,6 +34,7 @@ impl Connection {
             local,
             round_trip,
             through,
+            doorway: Default::default(),
             tls: None,
             private: false,
             features: Features::default(),

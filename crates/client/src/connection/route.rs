@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_data::{Link, LinkError, Listening, Through};
+use portway_data::{Link, LinkError, Through};
 use portway_net::{Destination, Proxy, ProxyError, ProxyKind, connect_first};
 use portway_proto::Vetted;
 use portway_proto::client::Credentials;
@@ -103,20 +103,6 @@ impl Connection {
             None => Link::connect(to, None, within).await,
             Some(through) => Link::connect_through(through, to, within).await,
         }
-    }
-
-    /// Opens a port for the server to connect to: here, or at the proxy.
-    pub(crate) async fn listen(&self) -> Result<Listening, LinkError> {
-        if let Some(through) = &self.through {
-            return Listening::open_through(through, self.data_budget(self.settings.timeouts.data_accept))
-                .await;
-        }
-        Listening::open(self.local.ip(), self.settings.active_ports.clone())
-    }
-
-    /// Whether [`Self::listen`] asks nobody else, so that many ports can be opened in a row.
-    pub(crate) fn listens_alone(&self) -> bool {
-        self.through.is_none()
     }
 }
 

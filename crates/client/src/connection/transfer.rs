@@ -147,7 +147,9 @@ impl Connection {
                 self.demand(&Command::Prot(Protection::Private)).await?;
             }
             let opened = self.open_data().await?;
-            match self.run(opened, job, &mut body, representation, progress).await {
+            let ended = self.run(opened, job, &mut body, representation, progress).await;
+            self.unmap().await;
+            match ended {
                 Ok(done) if done.octets == 0 && self.wants_reuse(done.reply.as_ref()) => {}
                 Ok(done) => return Ok(done),
                 Err(NoRun::Error(Error { cause: Cause::Refused { reply, .. }, .. }))

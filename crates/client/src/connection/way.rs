@@ -160,7 +160,10 @@ impl Connection {
         });
     }
 
-    pub(crate) fn way_failed(&mut self, attempt: Attempt, took: Duration) {
+    pub(crate) fn way_failed(&mut self, mut attempt: Attempt, took: Duration) {
+        if let (true, Some(refusal)) = (matches!(attempt.by, "PORT" | "EPRT"), self.router_refusal()) {
+            attempt.detail = format!("{}; {refusal}", attempt.detail);
+        }
         self.trace.record(|| Seen::DataFailed {
             by: attempt.by,
             to: attempt.to,
@@ -263,12 +266,6 @@ impl Connection {
             return Ok(Err(refused(way, Some(announced.claim()), shown(&reply))));
         }
         Ok(Ok(Channel::Listening(listening)))
-    }
-
-    pub(crate) fn announcement(&self, listening: &Listening) -> Announced {
-        // A port at a proxy is announced as the proxy says.
-        let public = self.settings.active_address.or(self.public).filter(|_| self.through.is_none());
-        listening.announced(public.map(|ip| SocketAddr::new(ip, listening.addr().port())))
     }
 
     async fn announce(&mut self, way: Way, announced: Announced) -> Result<RawReply, Error> {

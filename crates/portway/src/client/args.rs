@@ -1,6 +1,5 @@
 //! The flags that all client commands share, and what they become.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use portway_client::{Memory, ModeChoice, Settings, Target, TlsChoice, TlsTrust, 
 use portway_proto::client::{AddressTrust, Credentials};
 
 use super::netrc;
+use crate::serve::AddressArg;
 
 /// How to connect, and how to tell about it.
 #[derive(Debug, Args)]
@@ -33,9 +33,10 @@ pub(crate) struct ConnectArgs {
     /// Ports to listen on in active mode [default: any]
     #[arg(long, value_name = "A-B")]
     pub(crate) active_ports: Option<Ports>,
-    /// Address to announce in active mode, where it differs from ours (NAT)
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) active_address: Option<IpAddr>,
+    /// Address to announce in active mode, where it differs from ours (NAT); auto asks the router for address and
+    /// port (PCP, NAT-PMP, UPnP)
+    #[arg(long, value_name = "ADDR|auto")]
+    pub(crate) active_address: Option<AddressArg>,
     #[command(flatten)]
     pub(crate) reach: super::reach::ReachArgs,
     /// Connect to the address a server announces, also if it is another host's
@@ -154,8 +155,9 @@ impl ConnectArgs {
             (None, None) => TlsTrust::System,
         };
         settings.active_ports = self.active_ports.clone().map(|ports| ports.0);
-        settings.active_address = self.active_address;
+        settings.active_address = self.active_address.and_then(|address| address.0);
         settings.reach = self.reach.reach(target)?;
+        settings.reach.map_ports = self.active_address == Some(AddressArg(None));
         settings.limit_rate = self.limit_rate.map(|rate| rate.0);
         if self.trust_address {
             settings.address_trust = AddressTrust::Announced;

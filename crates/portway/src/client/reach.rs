@@ -59,8 +59,9 @@ impl ReachArgs {
             self.keep_alive.is_none_or(|every| every >= Duration::from_secs(1)),
             "--keep-alive: 1s or more"
         );
+        let filters = self.pinholes != PinholesArg::None;
         let pinholes = start_pinholes(&self.pinholes, None)?.pinholes;
-        Ok(Reach { pinholes, keep_alive: self.keep_alive, ..Reach::default() })
+        Ok(Reach { pinholes, filters, keep_alive: self.keep_alive, ..Reach::default() })
     }
 }
 

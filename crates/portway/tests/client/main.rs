@@ -3,10 +3,12 @@
 //! Needs root or user namespaces, nft, ip and vsftpd, which are missed loudly.
 #![allow(clippy::unwrap_used)]
 
+mod filter;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod memory;
 mod pictures;
+mod router;
 mod situations;
 #[allow(unreachable_pub, reason = "the harness of e2e exports it")]
 #[path = "../../../e2e/src/snapshot.rs"]
