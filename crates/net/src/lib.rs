@@ -10,6 +10,7 @@ mod lines;
 mod proxy;
 mod socket;
 mod tls;
+mod touch;
 
 pub use control::Control;
 pub use hello::{Hello, read_hello};
@@ -17,7 +18,8 @@ pub use lines::{ControlChannel, Left, Received};
 pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
 pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
-    Authority, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake,
+    Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake,
     DataTls, GATE_NAME, Identity, Issued, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl,
     TlsError, TlsInfo, TlsMin, Trust,
 };
+pub use touch::{Icmp, Touch, TouchOptions, touch};

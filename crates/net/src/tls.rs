@@ -1,6 +1,7 @@
 //! TLS for both channels.
 
 mod authority;
+mod certificate;
 mod client;
 mod data;
 mod engine;
@@ -20,6 +21,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
 pub use authority::{Authority, GATE_NAME, Issued};
+pub use certificate::Certificate;
 pub use client::{ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, Trust};
 pub use data::DataTls;
 pub use error::{Party, TlsError};

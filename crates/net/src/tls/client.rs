@@ -22,7 +22,7 @@ use super::provider::provider;
 use super::store::TicketStore;
 use super::stream::{TlsStream, Use};
 use super::trust;
-use super::{DataTls, Identity, TlsControl, TlsError, TlsMin};
+use super::{Certificate, DataTls, Identity, TlsControl, TlsError, TlsMin};
 
 /// Which servers a client believes.
 #[derive(Clone, Debug, Default)]
@@ -158,6 +158,29 @@ impl ClientControlTls {
     pub fn server_fingerprint(&self) -> Option<String> {
         let certificate = self.0.certificate.lock().unwrap_or_else(PoisonError::into_inner);
         certificate.as_deref().map(super::identity::fingerprint)
+    }
+
+    /// What the server showed on the control connection.
+    pub fn server_certificate(&self) -> Option<Certificate> {
+        let certificate = self.0.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        Certificate::read(certificate.as_deref()?)
+    }
+
+    /// The same for data connections that resume nothing: for finding out whether a server insists.
+    #[must_use]
+    pub fn without_resumption(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.0.data);
+        config.resumption = Resumption::disabled();
+        let config = Arc::new(config);
+        let certificate = self.0.certificate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self(Arc::new(Session {
+            control: Arc::clone(&config),
+            data: config,
+            name: self.0.name.clone(),
+            min: self.0.min,
+            store: Arc::default(),
+            certificate: Mutex::new(certificate),
+        }))
     }
 
     fn handshake(&self, io: TcpStream, usage: Use, config: &Arc<ClientConfig>) -> Handshake {

@@ -1,0 +1,369 @@
+//! What helps, as text to paste.
+
+mod clients;
+mod rules;
+mod servers;
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::{Command, Culprit, Evidence, Family, Greeting, Mode, Outcome, Software, Tls};
+use rules::{Hook, Match};
+use servers::Setting;
+
+/// One cure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cure {
+    /// On which machine.
+    pub place: Place,
+    /// For which program.
+    pub program: Program,
+    /// What the text is.
+    pub kind: Kind,
+    /// What to paste. What nobody but the administrator can know stands in `<ANGLE BRACKETS>`.
+    pub text: String,
+}
+
+/// Where a cure belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The machine this runs on.
+    Client,
+    /// The firewall before it.
+    ClientFirewall,
+    /// The NAT before it.
+    ClientNat,
+    /// The firewall before the server.
+    ServerFirewall,
+    /// The NAT before the server.
+    ServerNat,
+    /// The server.
+    Server,
+    /// The name service.
+    Dns,
+}
+
+impl Place {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "on this machine",
+            Self::ClientFirewall => "on the firewall at your side",
+            Self::ClientNat => "on the NAT router at your side",
+            Self::ServerFirewall => "on the firewall before the server",
+            Self::ServerNat => "on the NAT router before the server",
+            Self::Server => "on the server",
+            Self::Dns => "in the name service",
+        }
+    }
+}
+
+macro_rules! programs {
+    ($($name:ident $word:literal;)*) => {
+        /// What a cure is for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[allow(missing_docs)]
+        pub enum Program {
+            $($name,)*
+        }
+
+        impl Program {
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+programs! {
+    Portway "portway";
+    PortwayGate "portway-gate";
+    PortwayServe "portway-serve";
+    Nftables "nftables";
+    Iptables "iptables";
+    Ufw "ufw";
+    Firewalld "firewalld";
+    WindowsDefender "windows-defender";
+    Vsftpd "vsftpd";
+    Proftpd "proftpd";
+    PureFtpd "pure-ftpd";
+    FilezillaServer "filezilla-server";
+    Lftp "lftp";
+    Curl "curl";
+    Filezilla "filezilla";
+    Kernel "kernel";
+    Router "router";
+}
+
+/// What the text of a cure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Shell lines, as root.
+    Command,
+    /// Lines for the server's configuration, in place of lines with the same key.
+    Settings,
+    /// Options for the program's command line.
+    Option,
+}
+
+/// What cures are filled in with.
+pub(crate) struct Facts<'a> {
+    pub(crate) seen: &'a Evidence,
+    /// The server as seen from here.
+    pub(crate) server: Option<IpAddr>,
+    /// We, as the server sees us.
+    pub(crate) client: Option<IpAddr>,
+    /// The control port.
+    pub(crate) control: u16,
+}
+
+impl Facts<'_> {
+    fn new(seen: &Evidence) -> Facts<'_> {
+        let ready = seen.roads.iter().find(|road| road.greeting == Greeting::Ready);
+        let road = ready.or(seen.roads.first());
+        Facts {
+            seen,
+            server: road.map(|road| road.to.ip()),
+            client: seen.seen_as.or(seen.local),
+            control: seen.port,
+        }
+    }
+
+    fn works(&self, mode: Mode) -> bool {
+        self.seen.attempts.iter().any(|a| a.command.mode() == mode && a.outcome == Outcome::Works)
+    }
+
+    fn works_by(&self, command: Command) -> bool {
+        self.seen.attempts.iter().any(|a| a.command == command && a.outcome == Outcome::Works)
+    }
+}
+
+/// The cures for a culprit, best first.
+pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
+    let facts = Facts::new(seen);
+    let mut out = Vec::new();
+    match culprit {
+        Culprit::ServerFirewallBlocksPassive | Culprit::BothFirewallsBlock | Culprit::PassiveRangePartlyClosed => {
+            open_passive(&facts, &mut out);
+            if culprit == Culprit::PassiveRangePartlyClosed {
+                out.extend(servers::settings(&facts, Setting::PassiveRange));
+            }
+            if facts.works(Mode::Active) {
+                out.extend(clients::active());
+            }
+        }
+        Culprit::ClientFirewallBlocksPassive => {
+            let high = Match::to(facts.server, "1024-65535");
+            out.extend(gate(Place::ClientFirewall, &facts));
+            out.extend(rules::accept(Place::ClientFirewall, &[Hook::Forward, Hook::Output], &high));
+            out.extend(rules::accept(Place::Client, &[Hook::Output], &high));
+            if facts.works(Mode::Active) {
+                out.extend(clients::active());
+            }
+        }
+        Culprit::ClientFirewallBlocksActive | Culprit::FtpHelperMissing => {
+            if facts.works(Mode::Passive) {
+                out.push(clients::portway("--mode passive"));
+            }
+            let place = if here(seen) { Place::Client } else { Place::ClientFirewall };
+            if place == Place::ClientFirewall {
+                out.extend(gate(place, &facts));
+            }
+            if culprit == Culprit::FtpHelperMissing {
+                out.extend(rules::helper(place, facts.control));
+            }
+            let high = Match::from(facts.server, "1024-65535");
+            out.extend(rules::accept(place, &[Hook::Forward, Hook::Input], &high));
+            if culprit != Culprit::FtpHelperMissing && seen.tls != Tls::Works {
+                out.extend(rules::helper(place, facts.control));
+            }
+            if facts.works(Mode::Passive) {
+                out.extend(clients::passive());
+            }
+        }
+        Culprit::ServerFirewallBlocksActive => {
+            let high = Match::to(facts.client, "1024-65535");
+            out.extend(rules::accept(Place::ServerFirewall, &[Hook::Forward, Hook::Output], &high));
+            out.extend(rules::accept(Place::Server, &[Hook::Output], &high));
+            if facts.works(Mode::Passive) {
+                out.push(clients::portway("--mode passive"));
+                out.extend(clients::passive());
+            }
+        }
+        Culprit::SourcePort20Filtered => {
+            out.extend(rules::port_20(Place::ServerFirewall));
+            out.extend(rules::port_20(Place::ClientFirewall));
+            out.extend(servers::settings(&facts, Setting::OtherSourcePort));
+            if facts.works(Mode::Passive) {
+                out.push(clients::portway("--mode passive"));
+                out.extend(clients::passive());
+            }
+        }
+        Culprit::ClientNatPrivatePort => {
+            out.push(clients::portway("--mode passive"));
+            out.extend(clients::passive());
+            out.extend(clients::public_address(facts.client));
+            out.extend(rules::helper(Place::ClientNat, facts.control));
+        }
+        Culprit::ServerNatPrivateAddress => {
+            out.extend(servers::settings(&facts, Setting::PassiveAddress));
+            out.extend(rules::forward_passive(&facts));
+            out.extend(servers::settings(&facts, Setting::PassiveRange));
+            out.extend(clients::peer_address(&facts));
+        }
+        Culprit::WrongPassiveAddress => {
+            out.extend(servers::settings(&facts, Setting::PassiveAddress));
+            out.extend(clients::peer_address(&facts));
+        }
+        Culprit::AlgRewrites227 => {
+            if seen.tls == Tls::Works {
+                out.push(clients::portway("--tls required"));
+            }
+            out.extend(rules::no_helper(Place::ServerFirewall));
+            out.extend(rules::no_helper(Place::ClientFirewall));
+            out.extend(rules::no_helper(Place::ServerNat));
+            out.extend(clients::not_pasv(&facts));
+        }
+        Culprit::EpsvBroken => {
+            out.extend(clients::not_epsv());
+        }
+        Culprit::FtpHelperBlindUnderTls => {
+            // Which side's helper it is shows in the mode that works in the clear and not under TLS.
+            let lost = |mode: Mode| {
+                let of = |tls: bool| seen.attempts.iter().filter(move |a| a.tls == tls && a.command.mode() == mode);
+                of(false).any(|a| a.outcome == Outcome::Works) && !of(true).any(|a| a.outcome == Outcome::Works)
+            };
+            let passive_works = seen
+                .attempts
+                .iter()
+                .any(|a| a.tls && a.command.mode() == Mode::Passive && a.outcome == Outcome::Works);
+            if passive_works {
+                out.push(clients::portway("--mode passive"));
+                out.extend(clients::passive());
+            }
+            if lost(Mode::Passive) {
+                out.push(agent());
+                open_passive(&facts, &mut out);
+            }
+            if lost(Mode::Active) && !passive_works {
+                let high = Match::from(facts.server, "1024-65535");
+                out.extend(rules::accept(Place::ClientFirewall, &[Hook::Forward, Hook::Input], &high));
+            }
+            out.extend(clients::no_tls());
+        }
+        Culprit::DataTlsResumptionRequired => {
+            out.extend(servers::settings(&facts, Setting::NoResumption));
+        }
+        Culprit::DataTlsRefused => {
+            out.extend(servers::settings(&facts, Setting::DataTls));
+            out.extend(clients::no_tls());
+        }
+        Culprit::PassiveRangeExhausted => {
+            out.push(pooled());
+            out.extend(servers::settings(&facts, Setting::PassiveRange));
+            out.extend(rules::open_range(Place::ServerFirewall));
+            if facts.works(Mode::Active) {
+                out.extend(clients::active());
+            }
+        }
+        Culprit::SynOnlyFilter => {
+            out.extend(rules::established(Place::ServerFirewall));
+            out.extend(rules::established(Place::ClientFirewall));
+        }
+        Culprit::MtuBlackHole => out.extend(rules::mss(&facts)),
+        Culprit::ControlIdleTimeout => out.extend(rules::idle(&facts)),
+        Culprit::Ipv6BlackHole => out.extend(clients::only_v4(&facts)),
+        Culprit::AlgStripsAuthTls => {
+            let implicit = format!("ftps://{}:990/", seen.host);
+            out.push(Cure::new(Place::Client, Program::Portway, Kind::Option, implicit.clone()));
+            out.push(Cure::new(Place::Client, Program::Curl, Kind::Option, implicit.clone()));
+            out.push(Cure::new(Place::Client, Program::Lftp, Kind::Option, implicit));
+            out.extend(rules::no_inspection());
+        }
+        Culprit::TlsRequired => out.extend(clients::tls()),
+        Culprit::LoginRefused => out.extend(clients::login(seen)),
+        Culprit::CertificateExpired | Culprit::CertificateWrongName | Culprit::CertificateUntrusted => {
+            out.extend(servers::settings(&facts, Setting::Certificate));
+            out.extend(clients::certificate(culprit, seen));
+        }
+        Culprit::ServerDown => out.extend(servers::start(seen.software)),
+        Culprit::ServerFiltered => {
+            let control = Match::to(facts.server, facts.control.to_string());
+            out.extend(rules::accept(Place::ServerFirewall, &[Hook::Forward, Hook::Input], &control));
+            out.extend(rules::everywhere(Place::Server, &facts.control.to_string()));
+            out.extend(rules::accept(Place::ClientFirewall, &[Hook::Forward, Hook::Output], &control));
+        }
+        Culprit::NameNotFound => {
+            let line = format!("echo '<PUBLIC ADDRESS> {}' >> /etc/hosts", seen.host);
+            out.push(Cure::new(Place::Dns, Program::Kernel, Kind::Command, line.clone()));
+            out.push(Cure::new(Place::Client, Program::Kernel, Kind::Command, line));
+        }
+    }
+    out
+}
+
+/// This machine's own rules are at fault.
+fn here(seen: &Evidence) -> bool {
+    let dropped = |fate: &crate::firewall::Fate| matches!(fate, crate::firewall::Fate::Dropped(_));
+    seen.local_rules.as_ref().is_some_and(|rules| dropped(&rules.active) || dropped(&rules.passive))
+}
+
+impl Cure {
+    pub(crate) fn new(place: Place, program: Program, kind: Kind, text: impl Into<String>) -> Self {
+        Self { place, program, kind, text: text.into() }
+    }
+}
+
+/// The smart firewall reads plain control channels, so it helps where there is no TLS.
+fn gate(place: Place, facts: &Facts<'_>) -> Option<Cure> {
+    (facts.seen.tls != Tls::Works).then(|| {
+        let port = if facts.control == 21 { String::new() } else { format!(" --port {}", facts.control) };
+        Cure::new(
+            place,
+            Program::PortwayGate,
+            Kind::Command,
+            format!("{}\nportway gate run{port}", rules::admit_mark()),
+        )
+    })
+}
+
+fn agent() -> Cure {
+    Cure::new(
+        Place::Server,
+        Program::PortwayServe,
+        Kind::Option,
+        "--pinholes agent:<ADDRESS OF THE GATE>:8021 --agent-dir <DIRECTORY FROM portway gate enroll>",
+    )
+}
+
+/// Any number of sessions share one port.
+fn pooled() -> Cure {
+    Cure::new(
+        Place::Server,
+        Program::PortwayServe,
+        Kind::Settings,
+        "passive_ports = \"<LOW>-<LOW>\"",
+    )
+}
+
+/// Passive ports must get to the server.
+fn open_passive(facts: &Facts<'_>, out: &mut Vec<Cure>) {
+    out.extend(gate(Place::ServerFirewall, facts));
+    if facts.seen.software == Software::Portway {
+        out.push(Cure::new(Place::Server, Program::PortwayServe, Kind::Option, "--pinholes nft"));
+    }
+    out.extend(rules::open_range(Place::ServerFirewall));
+    out.extend(rules::everywhere(Place::Server, "<LOW>-<HIGH>"));
+    out.extend(servers::settings(facts, Setting::PassiveRange));
+}
+
+pub(crate) fn family(ip: Option<IpAddr>) -> Family {
+    ip.map_or(Family::Ipv4, Family::of)
+}
