@@ -93,6 +93,18 @@ impl Link {
         Self::of(stream, Mode::Passive, began.elapsed(), 0)
     }
 
+    /// As [`Self::connect`], with segments of at most `mss` octets: for finding out whether large ones vanish.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn connect_small(to: Vetted, mss: u16, within: Duration) -> Result<Self, LinkError> {
+        let began = Instant::now();
+        match timeout(within, portway_net::connect_small(to.addr(), mss)).await {
+            Err(_) => Err(LinkError::Silent { after: within }),
+            Ok(stream) => Self::of(stream.map_err(of_connect)?, Mode::Passive, began.elapsed(), 0),
+        }
+    }
+
     fn of(stream: TcpStream, mode: Mode, waited: Duration, strangers: u32) -> Result<Self, LinkError> {
         prepare_data(&stream).map_err(LinkError::NoSocket)?;
         let (peer, local) = (stream.peer_addr(), stream.local_addr());

@@ -150,7 +150,9 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
     let facts = Facts::new(seen);
     let mut out = Vec::new();
     match culprit {
-        Culprit::ServerFirewallBlocksPassive | Culprit::BothFirewallsBlock | Culprit::PassiveRangePartlyClosed => {
+        Culprit::ServerFirewallBlocksPassive
+        | Culprit::BothFirewallsBlock
+        | Culprit::PassiveRangePartlyClosed => {
             open_passive(&facts, &mut out);
             if culprit == Culprit::PassiveRangePartlyClosed {
                 out.extend(servers::settings(&facts, Setting::PassiveRange));
@@ -237,8 +239,11 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
         Culprit::FtpHelperBlindUnderTls => {
             // Which side's helper it is shows in the mode that works in the clear and not under TLS.
             let lost = |mode: Mode| {
-                let of = |tls: bool| seen.attempts.iter().filter(move |a| a.tls == tls && a.command.mode() == mode);
-                of(false).any(|a| a.outcome == Outcome::Works) && !of(true).any(|a| a.outcome == Outcome::Works)
+                let of = |tls: bool| {
+                    seen.attempts.iter().filter(move |a| a.tls == tls && a.command.mode() == mode)
+                };
+                of(false).any(|a| a.outcome == Outcome::Works)
+                    && !of(true).any(|a| a.outcome == Outcome::Works)
             };
             let passive_works = seen
                 .attempts
@@ -345,12 +350,7 @@ fn agent() -> Cure {
 
 /// Any number of sessions share one port.
 fn pooled() -> Cure {
-    Cure::new(
-        Place::Server,
-        Program::PortwayServe,
-        Kind::Settings,
-        "passive_ports = \"<LOW>-<LOW>\"",
-    )
+    Cure::new(Place::Server, Program::PortwayServe, Kind::Settings, "passive_ports = \"<LOW>-<LOW>\"")
 }
 
 /// Passive ports must get to the server.

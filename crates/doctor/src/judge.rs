@@ -109,9 +109,7 @@ fn works(seen: &Evidence) -> Usable {
 fn quiet(seen: &Evidence, works: Usable) -> String {
     match works {
         Usable::Usable => "Both channels work, in passive and in active mode.".to_owned(),
-        Usable::OneMode => {
-            "The server serves one mode only, by its own choice; that mode works.".to_owned()
-        }
+        Usable::OneMode => "The server serves one mode only, by its own choice; that mode works.".to_owned(),
         Usable::Unusable if seen.login != Login::In && seen.login != Login::InUnderTlsOnly => {
             "The session did not come as far as the data channel.".to_owned()
         }

@@ -4,8 +4,8 @@
 //! culprit has a test by table. [`firewall`] does the same for rules: a packet and a ruleset go in, the rule
 //! that drops it comes out.
 
-mod cures;
 mod culprit;
+mod cures;
 mod evidence;
 pub mod firewall;
 mod judge;
@@ -13,8 +13,8 @@ mod software;
 mod trace;
 mod verdict;
 
-pub use cures::{Cure, Kind, Place, Program};
 pub use culprit::Culprit;
+pub use cures::{Cure, Kind, Place, Program};
 pub use evidence::{
     Attempt, Bulk, CertificateFault, Command, Evidence, Family, Greeting, Idle, Login, Lookup, Mode,
     NoTransfer, Offered, Outcome, Passive, Reach, Road, Tls,

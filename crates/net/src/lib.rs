@@ -18,8 +18,8 @@ pub use lines::{ControlChannel, Left, Received};
 pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
 pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
-    Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls, DataHandshake,
-    DataTls, GATE_NAME, Identity, Issued, Party, ServerTls, ServerTlsOptions, SessionTag, TlsControl,
-    TlsError, TlsInfo, TlsMin, Trust,
+    Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls,
+    DataHandshake, DataTls, GATE_NAME, Identity, Issued, Party, ServerTls, ServerTlsOptions, SessionTag,
+    TlsControl, TlsError, TlsInfo, TlsMin, Trust,
 };
-pub use touch::{Icmp, Touch, TouchOptions, touch};
+pub use touch::{Icmp, Touch, TouchOptions, connect_small, touch};

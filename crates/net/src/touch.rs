@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// What came back to a SYN.
@@ -86,6 +86,17 @@ pub async fn touch(to: SocketAddr, options: TouchOptions, within: Duration) -> i
     }
 }
 
+/// Connects with segments of at most `mss` octets, both ways: where larger ones vanish, this gets through.
+///
+/// # Errors
+/// As `connect(2)`. There is no deadline here.
+pub async fn connect_small(to: SocketAddr, mss: u16) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_mss(u32::from(mss))?;
+    TcpSocket::from_std_stream(socket.into()).connect(to).await
+}
+
 fn of_error(error: io::Error, icmp: Option<(Option<IpAddr>, Icmp)>) -> io::Result<Touch> {
     if let Some((by, said)) = icmp {
         return Ok(Touch::Icmp { by, said });
@@ -121,8 +132,7 @@ mod sys {
         let on: libc::c_int = 1;
         let len = size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: the descriptor is open, and the option value is an `int` that outlives the call.
-        let done =
-            unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) };
+        let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) };
         // Without it only the sender of an ICMP error stays unknown.
         debug_assert!(done == 0, "{}", Error::last_os_error());
     }
@@ -146,8 +156,7 @@ mod sys {
         message.msg_control = ancillary.0.as_mut_ptr().cast();
         message.msg_controllen = ancillary.0.len() as _;
         // SAFETY: all pointers in `message` lead to buffers above that outlive the call, with their lengths.
-        let got =
-            unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
+        let got = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
         if got < 0 {
             return None;
         }

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::client::ClientCommand;
 use crate::config::ConfigArgs;
+use crate::doctor::DoctorArgs;
 use crate::gate::GateArgs;
 use crate::lab::LabArgs;
 use crate::paper::{CompletionsArgs, ManArgs};
@@ -26,6 +27,9 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Try every mode, name who is to blame for what does not work, and print what cures it
+    #[command(after_help = crate::doctor::EXIT_CODES)]
+    Doctor(Box<DoctorArgs>),
     /// Show which transfers get through which firewalls: client, firewall and server in network namespaces, without root
     Lab(LabArgs),
     /// Be the smart firewall: read control connections, open exactly the announced port (Linux)

@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod config;
+mod doctor;
 mod gate;
 mod lab;
 mod memory;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         cli::Command::Serve(args) => serve::run(*args),
         cli::Command::Client(command) => client::run(command),
+        cli::Command::Doctor(args) => doctor::run(*args),
         cli::Command::Lab(args) => lab::run(args),
         cli::Command::Gate(args) => gate::run(args),
         cli::Command::User(args) => user::run(&args),

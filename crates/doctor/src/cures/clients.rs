@@ -41,9 +41,11 @@ pub(super) fn public_address(public: Option<IpAddr>) -> Vec<Cure> {
 
 /// Connect to the server's own address whatever 227 says.
 pub(super) fn peer_address(facts: &Facts<'_>) -> Vec<Cure> {
-    let reachable = facts.seen.attempts.iter().any(|a| {
-        matches!(a.outcome, crate::Outcome::OtherAddress(p) if p.here == crate::Reach::Open)
-    });
+    let reachable = facts
+        .seen
+        .attempts
+        .iter()
+        .any(|a| matches!(a.outcome, crate::Outcome::OtherAddress(p) if p.here == crate::Reach::Open));
     let mut cures = Vec::new();
     if reachable || facts.works_by(Command::Epsv) {
         cures.push(portway("--mode passive"));

@@ -156,11 +156,7 @@ pub(super) fn helper(place: Place, control: u16) -> Vec<Cure> {
              nft add rule inet portway_helper {hook} tcp dport {control} ct helper set ftp-standard\n"
         ));
     }
-    text.push_str(&insert(
-        &[Hook::Forward, Hook::Input],
-        None,
-        "ct state related ct helper \"ftp\" accept",
-    ));
+    text.push_str(&insert(&[Hook::Forward, Hook::Input], None, "ct state related ct helper \"ftp\" accept"));
     let old = format!(
         "modprobe nf_conntrack_ftp\n\
          iptables -t raw -I PREROUTING -p tcp --dport {control} -j CT --helper ftp\n\
@@ -215,10 +211,7 @@ pub(super) fn established(place: Place) -> Vec<Cure> {
     let hooks = &[Hook::Forward, Hook::Input, Hook::Output];
     vec![
         nft(place, insert(hooks, None, "ct state established,related accept")),
-        iptables(
-            place,
-            iptables_lines(hooks, None, "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"),
-        ),
+        iptables(place, iptables_lines(hooks, None, "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT")),
     ]
 }
 

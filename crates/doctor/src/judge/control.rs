@@ -36,7 +36,11 @@ pub(super) fn reach(seen: &Evidence) -> Option<Finding> {
         Finding::new(
             Culprit::ServerDown,
             if reset_on_the_way(seen) { Likely } else { Certain },
-            format!("Nothing listens on port {} of {}: the server is not running, or runs on another port.", seen.port, road.to.ip()),
+            format!(
+                "Nothing listens on port {} of {}: the server is not running, or runs on another port.",
+                seen.port,
+                road.to.ip()
+            ),
         )
     } else if let Some((road, by)) = prohibited(seen) {
         Finding::new(
@@ -142,11 +146,9 @@ pub(super) fn auth(seen: &Evidence) -> Option<Finding> {
                         "The server lets nobody in without TLS, and AUTH TLS is refused all the same: \
                          somebody in between answers for it.",
                     ),
-                    _ => Finding::new(
-                        Culprit::TlsRequired,
-                        Certain,
-                        "The server lets nobody in without TLS.",
-                    ),
+                    _ => {
+                        Finding::new(Culprit::TlsRequired, Certain, "The server lets nobody in without TLS.")
+                    }
                 };
                 finding.because(format!("the server says: {text}"))
             }

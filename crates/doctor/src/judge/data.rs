@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use super::Finding;
 use super::modes::{refused_as_foreign, sets};
 use crate::Confidence::{Certain, Likely, Possible};
-use crate::{
-    Attempt, Command, Culprit, Evidence, Mode, NoTransfer, Offered, Outcome, Passive, Reach, Tls,
-};
+use crate::{Attempt, Command, Culprit, Evidence, Mode, NoTransfer, Offered, Outcome, Passive, Reach, Tls};
 
 pub(super) fn exhausted(seen: &Evidence) -> Option<Finding> {
     let passive = || seen.attempts.iter().filter(|a| a.command.mode() == Mode::Passive);
@@ -132,7 +130,9 @@ pub(super) fn announced_elsewhere(seen: &Evidence) -> Option<Finding> {
         && !mixed(seen, Command::Pasv)
     {
         let what = match elsewhere(Some(bad)) {
-            Some(passive) => format!("227 in the clear names {}; under TLS it names the server", passive.said),
+            Some(passive) => {
+                format!("227 in the clear names {}; under TLS it names the server", passive.said)
+            }
             None => "the port in a 227 in the clear is not open; under TLS, and by EPSV, it is".to_owned(),
         };
         return Some(
@@ -298,7 +298,11 @@ pub(super) fn resumption(seen: &Evidence) -> Option<Finding> {
     (seen.resumption_required == Some(true)).then(|| {
         Finding::new(
             Culprit::DataTlsResumptionRequired,
-            if seen.attempts.iter().any(|a| a.tls && a.outcome == Outcome::Works) { Certain } else { Possible },
+            if seen.attempts.iter().any(|a| a.tls && a.outcome == Outcome::Works) {
+                Certain
+            } else {
+                Possible
+            },
             "The server demands that each data connection resumes the TLS session of its control connection. \
              portway does; clients that do not (Python ftplib, Net::FTP, Commons Net and others) fail here.",
         )

@@ -62,9 +62,8 @@ fn state(set: &[&Attempt], mode: Mode) -> State {
 /// The set that decides: the first in which anything failed to come about, else the first.
 fn decisive(seen: &Evidence) -> Option<Vec<&Attempt>> {
     let sets = sets(seen);
-    let v4_works = sets.iter().any(|set| {
-        set.iter().any(|a| a.family == Family::Ipv4 && a.outcome == Outcome::Works)
-    });
+    let v4_works =
+        sets.iter().any(|set| set.iter().any(|a| a.family == Family::Ipv4 && a.outcome == Outcome::Works));
     sets.into_iter().find(|set| !v4_works || set.iter().all(|a| a.family == Family::Ipv4))
 }
 
@@ -146,15 +145,21 @@ fn passive_side(seen: &Evidence, set: &[&Attempt]) -> (Side, Confidence, Vec<Str
     let router = |by: Option<std::net::IpAddr>| by.map_or_else(String::new, |by| format!(" ({by})"));
     match at {
         Some((port, Where::Here)) => {
-            let why = format!("a SYN to port {port} does not even leave this machine; one to the control port does");
+            let why = format!(
+                "a SYN to port {port} does not even leave this machine; one to the control port does"
+            );
             (Side::Client, Certain, vec![why])
         }
         Some((port, Where::ClientSide(by))) => {
-            let why = format!("a SYN to port {port} ends at the first router{}, the client's own", router(by));
+            let why =
+                format!("a SYN to port {port} ends at the first router{}, the client's own", router(by));
             (Side::Client, Certain, vec![why])
         }
         Some((port, Where::ServerSide(by))) => {
-            let why = format!("a SYN to port {port} gets as far as the last router{} before the server", router(by));
+            let why = format!(
+                "a SYN to port {port} gets as far as the last router{} before the server",
+                router(by)
+            );
             (Side::Server, Certain, vec![why])
         }
         Some((port, Where::Between(by, at, of))) => {
@@ -179,7 +184,8 @@ fn active_side(seen: &Evidence) -> (Culprit, Confidence, Vec<String>) {
     {
         let why = format!("this machine's own rule drops it: {rule}");
         if rules.admits_related && !rules.has_helper {
-            let more = "the rules admit related connections, and no helper is attached that would recognise them";
+            let more =
+                "the rules admit related connections, and no helper is attached that would recognise them";
             return (Culprit::FtpHelperMissing, Certain, vec![why, more.to_owned()]);
         }
         return (Culprit::ClientFirewallBlocksActive, Certain, vec![why]);

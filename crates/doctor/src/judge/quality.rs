@@ -7,8 +7,7 @@ use crate::{Bulk, Culprit, Evidence, Idle, NoTransfer, Outcome};
 /// The data connection stands and stays empty.
 pub(super) fn no_octets(seen: &Evidence) -> Option<Finding> {
     let connected = || seen.attempts.iter().filter(|a| matches!(a.outcome, Outcome::NoTransfer(_)));
-    let empty =
-        || connected().filter(|a| matches!(a.outcome, Outcome::NoTransfer(NoTransfer::NoOctets)));
+    let empty = || connected().filter(|a| matches!(a.outcome, Outcome::NoTransfer(NoTransfer::NoOctets)));
     if seen.attempts.iter().any(|a| a.outcome == Outcome::Works) || empty().next().is_none() {
         return None;
     }

@@ -70,7 +70,9 @@ impl Certificate {
         self.names.iter().any(|name| {
             let name = name.to_ascii_lowercase();
             match name.strip_prefix("*.") {
-                Some(rest) => host.split_once('.').is_some_and(|(label, tail)| !label.is_empty() && tail == rest),
+                Some(rest) => {
+                    host.split_once('.').is_some_and(|(label, tail)| !label.is_empty() && tail == rest)
+                }
                 None => name == host,
             }
         })

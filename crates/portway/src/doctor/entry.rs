@@ -1,0 +1,355 @@
+//! Getting in: TLS, certificate, login; in the clear and under TLS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use portway_client::{TlsChoice, TlsTrust};
+use portway_doctor::{
+    Attempt, CertificateFault, Command, Evidence, Family, Greeting, Login, NoTransfer, Outcome, Software, Tls,
+};
+use portway_net::{Certificate, ClientTls, ClientTlsOptions, TlsError, Trust};
+use portway_proto::client::Features;
+
+use super::attempt::Tried;
+use super::probe::Plan;
+use super::talk::{Entry, Lost, Talk, shown, words};
+
+/// How the control channel is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) tls: bool,
+}
+
+/// Which ways lead in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) clear: bool,
+    pub(super) tls: bool,
+}
+
+impl Access {
+    pub(super) const fn any(self) -> bool {
+        self.clear || self.tls
+    }
+
+    pub(super) const fn best(self) -> Way {
+        Way { tls: self.tls }
+    }
+
+    pub(super) fn ways(self) -> impl Iterator<Item = Way> {
+        let clear = self.clear.then_some(Way { tls: false });
+        let tls = self.tls.then_some(Way { tls: true });
+        clear.into_iter().chain(tls)
+    }
+}
+
+/// Why a session did not come about in the middle of the work.
+#[derive(Clone, Debug)]
+pub(super) enum NoEntry {
+    /// The server has enough sessions of ours, or the connection failed: nothing about the data channel.
+    Session,
+    /// PROT P was refused.
+    DataTls(String),
+}
+
+impl NoEntry {
+    /// What it says about a way to a data connection, if anything.
+    pub(super) fn into_attempt(self, to: SocketAddr, way: Way, command: Command) -> Option<Tried> {
+        let Self::DataTls(text) = self else { return None };
+        let attempt = Attempt {
+            command,
+            tls: way.tls,
+            family: Family::of(to.ip()),
+            outcome: Outcome::NoTransfer(NoTransfer::TlsRefused(text.clone())),
+            announced: None,
+            seconds: 0.0,
+            detail: text,
+        };
+        Some(Tried { attempt, offered: None, dead: None, seen_as: None, listing: Vec::new(), alive: false })
+    }
+}
+
+/// The rules for TLS: as the user wants them, or such that any certificate passes.
+fn rules(trust: &TlsTrust) -> Result<ClientTls, TlsError> {
+    let trust = match trust {
+        TlsTrust::System => Trust::System,
+        TlsTrust::File(file) => Trust::Only(file.clone()),
+        TlsTrust::Pinned(fingerprint) => Trust::Pinned(fingerprint.clone()),
+        TlsTrust::Nobody => Trust::Insecure,
+    };
+    ClientTls::new(&ClientTlsOptions { trust, ..ClientTlsOptions::default() })
+}
+
+/// Looks at TLS, certificate and login, and learns what the server is.
+pub(super) async fn scout(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) -> Access {
+    let choice = plan.wish.settings.tls;
+    let mut access = Access::default();
+    let mut refused = None;
+    if choice != TlsChoice::Off {
+        seen.tls = look_at_tls(plan, to, seen).await;
+        if seen.tls == Tls::Works {
+            match log_in(plan, to, Way { tls: true }, seen).await {
+                Ok(()) => access.tls = true,
+                Err(login) => refused = Some(login),
+            }
+        }
+    }
+    let clear = choice != TlsChoice::Required && !plan.wish.target.implicit_tls;
+    if clear && refused.is_none() {
+        match log_in(plan, to, Way { tls: false }, seen).await {
+            Ok(()) => access.clear = true,
+            // Whoever is let in under TLS may be refused in the clear.
+            Err(_) if access.tls => {}
+            Err(login) => refused = Some(login),
+        }
+    }
+    seen.login = match (access, refused) {
+        (_, Some(login)) => login,
+        (Access { clear: true, .. }, None) => Login::In,
+        (Access { tls: true, .. }, None) => Login::InUnderTlsOnly,
+        _ => Login::NotTried,
+    };
+    access
+}
+
+/// AUTH TLS, the handshake and the certificate.
+async fn look_at_tls(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) -> Tls {
+    let host = plan.wish.target.host.clone();
+    let implicit = plan.wish.target.implicit_tls;
+    let wanted = match rules(&plan.wish.settings.trust) {
+        Ok(rules) => rules,
+        Err(error) => return Tls::Failed(error.to_string()),
+    };
+    let anybody = match rules(&TlsTrust::Nobody) {
+        Ok(rules) => rules,
+        Err(error) => return Tls::Failed(error.to_string()),
+    };
+    let strict = match greeted(plan, to, implicit).await {
+        Ok(talk) => talk,
+        Err(why) => return Tls::Failed(why),
+    };
+    let strict = match implicit {
+        true => strict,
+        false => match agreed(strict, seen).await {
+            Ok(talk) => talk,
+            Err(tls) => return tls,
+        },
+    };
+    let fault = match strict.start_tls(&wanted, &host).await {
+        Ok(talk) => {
+            talk.quit().await;
+            None
+        }
+        Err(TlsError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+            // The server's part of the handshake is the first thing that is large: try with small segments.
+            plan.mss = Some(536);
+            None
+        }
+        Err(error) => Some(error),
+    };
+    plan.tls = Some(anybody.clone());
+    let Some(loose) = under_tls(plan, to).await else {
+        if plan.mss.take().is_some() {
+            plan.tls = None;
+            return Tls::Failed("no answer to the TLS handshake".to_owned());
+        }
+        plan.tls = None;
+        return Tls::Failed(
+            fault.map_or_else(|| "the handshake failed".to_owned(), |error| error.to_string()),
+        );
+    };
+    let certificate = loose.tls.as_ref().and_then(portway_net::ClientControlTls::server_certificate);
+    loose.quit().await;
+    if let Some(TlsError::ServerCertificate(why)) = fault {
+        seen.certificate = Some(match certificate {
+            Some(certificate) => fault_of(&certificate, &host, why),
+            None => CertificateFault::Untrusted(why),
+        });
+    } else if let Some(error) = fault {
+        seen.certificate = Some(CertificateFault::Untrusted(error.to_string()));
+    }
+    Tls::Works
+}
+
+/// What is wrong with a certificate that was refused.
+fn fault_of(certificate: &Certificate, host: &str, why: String) -> CertificateFault {
+    let now = SystemTime::now();
+    let days = |time: Duration| time.as_secs() / 86_400;
+    if let Ok(over) = now.duration_since(certificate.not_after) {
+        return CertificateFault::Expired(format!("it expired {} days ago", days(over)));
+    }
+    if let Ok(early) = certificate.not_before.duration_since(now) {
+        return CertificateFault::Expired(format!("it is not valid for another {} days", days(early) + 1));
+    }
+    if !certificate.is_for(host) && (!certificate.self_signed || why.contains("name")) {
+        return CertificateFault::WrongName(certificate.names.clone());
+    }
+    let whose = if certificate.self_signed {
+        "it is self-signed".to_owned()
+    } else {
+        format!("signed by {}", certificate.issuer)
+    };
+    CertificateFault::Untrusted(format!("{why}; {whose}"))
+}
+
+/// Connects and waits for the greeting, unless TLS comes first.
+async fn greeted(plan: &Plan, to: SocketAddr, implicit: bool) -> Result<Talk, String> {
+    let mut talk =
+        Talk::connect(to, plan.mss, Duration::from_millis(2500)).await.map_err(|e| e.to_string())?;
+    if !implicit {
+        match talk.greeting(Duration::from_millis(3000)).await {
+            Greeting::Ready => {}
+            other => return Err(format!("{other:?}")),
+        }
+    }
+    Ok(talk)
+}
+
+/// AUTH TLS, with what the server says about it.
+async fn agreed(mut talk: Talk, seen: &mut Evidence) -> Result<Talk, Tls> {
+    let features = match talk.call(&portway_proto::Command::Feat).await {
+        Ok(reply) => Features::read(&reply),
+        Err(lost) => return Err(Tls::Failed(lost.to_string())),
+    };
+    seen.names_epsv = features.has("EPSV");
+    let reply = match talk.ask_for_tls().await {
+        Ok(None) => return Ok(talk),
+        Ok(Some(reply)) => reply,
+        Err(lost) => return Err(Tls::Failed(format!("AUTH TLS: {lost}"))),
+    };
+    let said = words(&reply);
+    let verdict = if let Some(other) = echoed_other(&said) {
+        Tls::Stripped(format!("AUTH TLS was sent, and the server quotes {other}: {}", shown(&reply)))
+    } else if features.has("AUTH") {
+        Tls::Stripped(format!("FEAT offers AUTH TLS, and AUTH TLS is refused: {}", shown(&reply)))
+    } else if features.has("PBSZ") || features.has("PROT") {
+        Tls::Stripped(format!(
+            "FEAT offers PBSZ and PROT, which mean nothing without AUTH: {}",
+            shown(&reply)
+        ))
+    } else {
+        Tls::NotOffered
+    };
+    seen.software = Software::guess(&talk.said);
+    talk.quit().await;
+    Err(verdict)
+}
+
+/// A verb in a refusal that is none: what a middlebox put in place of ours.
+fn echoed_other(said: &str) -> Option<String> {
+    said.split(|c: char| !c.is_ascii_alphanumeric())
+        .find(|word| word.len() >= 3 && word.chars().all(|c| matches!(c, 'X' | 'x')))
+        .map(str::to_owned)
+}
+
+/// A greeted session under TLS; any certificate passes.
+async fn under_tls(plan: &Plan, to: SocketAddr) -> Option<Talk> {
+    let implicit = plan.wish.target.implicit_tls;
+    let mut talk = greeted(plan, to, implicit).await.ok()?;
+    if !implicit && !matches!(talk.ask_for_tls().await, Ok(None)) {
+        return None;
+    }
+    let mut talk = talk.start_tls(plan.tls.as_ref()?, &plan.wish.target.host).await.ok()?;
+    if implicit && talk.greeting(Duration::from_millis(3000)).await != Greeting::Ready {
+        return None;
+    }
+    Some(talk)
+}
+
+async fn log_in(plan: &Plan, to: SocketAddr, way: Way, seen: &mut Evidence) -> Result<(), Login> {
+    let talk = if way.tls { under_tls(plan, to).await } else { greeted(plan, to, false).await.ok() };
+    let Some(mut talk) = talk else { return Err(Login::Lost("the session did not come about".to_owned())) };
+    let entry = talk.log_in(&plan.wish.settings.credentials).await;
+    if entry == Entry::In {
+        if let Ok(reply) = talk.call(&portway_proto::Command::Feat).await {
+            seen.names_epsv |= Features::read(&reply).has("EPSV");
+        }
+        if let Ok(reply) = talk.call(&portway_proto::Command::Stat(None)).await {
+            seen.seen_as = seen.seen_as.or_else(|| our_address(&shown_all(&reply)));
+        }
+    }
+    seen.local = Some(talk.local.ip());
+    let software = Software::guess(&talk.said);
+    if software != Software::Unknown {
+        seen.software = software;
+    }
+    talk.quit().await;
+    match entry {
+        Entry::In => Ok(()),
+        Entry::Refused(text) => Err(Login::Refused(text)),
+        Entry::NeedsTls(text) => Err(Login::NeedsTls(text)),
+        Entry::Lost(text) => Err(Login::Lost(text)),
+    }
+}
+
+fn shown_all(reply: &portway_proto::RawReply) -> String {
+    reply.lines.iter().map(|line| portway_proto::printable(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// `Connected to 192.0.2.7` (vsftpd), `Connected from name (192.0.2.7)` (ProFTPD): we, as the server sees us.
+fn our_address(stat: &str) -> Option<IpAddr> {
+    let line = stat.lines().find(|line| line.contains("onnected to ") || line.contains("onnected from "))?;
+    let part = |c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':');
+    line.split(part).filter_map(|word| word.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).next_back()
+}
+
+/// A session ready for transfers.
+pub(super) async fn enter(plan: &Plan, to: SocketAddr, way: Way) -> Result<Talk, NoEntry> {
+    let talk = if way.tls { under_tls(plan, to).await } else { greeted(plan, to, false).await.ok() };
+    let mut talk = talk.ok_or(NoEntry::Session)?;
+    if talk.log_in(&plan.wish.settings.credentials).await != Entry::In {
+        return Err(NoEntry::Session);
+    }
+    let lost = |_: Lost| NoEntry::Session;
+    if way.tls
+        && let Some(reply) = talk.protect().await.map_err(lost)?
+    {
+        return Err(NoEntry::DataTls(shown(&reply)));
+    }
+    let target = &plan.wish.target;
+    if target.directory && !target.path.is_empty() {
+        talk.call(&portway_proto::Command::Cwd(&target.path)).await.map_err(lost)?;
+    }
+    talk.call(&portway_proto::Command::Type(portway_proto::Representation::Image)).await.map_err(lost)?;
+    Ok(talk)
+}
+
+/// Our own address towards the server.
+pub(super) async fn local_of(to: Option<SocketAddr>) -> Option<IpAddr> {
+    let socket =
+        tokio::net::UdpSocket::bind(if to?.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).await.ok()?;
+    socket.connect(to?).await.ok()?;
+    socket.local_addr().ok().map(|addr| addr.ip())
+}
+
+/// What a portway server saw of us.
+pub(super) async fn far_side(plan: &Plan, to: SocketAddr, way: Way) -> Vec<String> {
+    // Nobody but a portway server knows the command.
+    let _ = (plan, to, way);
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_address_is_read_from_what_servers_say() {
+        for (stat, want) in [
+            (
+                "FTP server status:\n     Connected to ::ffff:192.0.2.7\n     Logged in as ftp",
+                Some("192.0.2.7"),
+            ),
+            ("Status of 'ProFTPD'\n Connected from client.example (192.0.2.7)", Some("192.0.2.7")),
+            ("Nothing of the kind", None),
+        ] {
+            assert_eq!(our_address(stat), want.map(|ip| ip.parse().unwrap()), "{stat}");
+        }
+    }
+
+    #[test]
+    fn a_verb_of_crosses_is_a_middlebox() {
+        assert_eq!(echoed_other("Unknown command XXXX").as_deref(), Some("XXXX"));
+        assert_eq!(echoed_other("AUTH not understood"), None);
+    }
+}
