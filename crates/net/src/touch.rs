@@ -82,7 +82,7 @@ pub async fn touch(to: SocketAddr, options: TouchOptions, within: Duration) -> i
     }
     match stream.take_error()? {
         None => Ok(Touch::Open),
-        Some(error) => of_error(error, sys::icmp(SockRef::from(&stream))),
+        Some(error) => of_error(error, sys::icmp(&SockRef::from(&stream))),
     }
 }
 
@@ -138,7 +138,7 @@ mod sys {
     }
 
     /// Takes the ICMP error that ended the handshake, if one did.
-    pub(super) fn icmp(socket: SockRef<'_>) -> Option<(Option<IpAddr>, Icmp)> {
+    pub(super) fn icmp(socket: &SockRef<'_>) -> Option<(Option<IpAddr>, Icmp)> {
         read(socket.as_raw_fd())
     }
 
@@ -188,6 +188,7 @@ mod sys {
         }
         // SAFETY: the address follows directly, and its family comes first.
         let sender = unsafe { at.add(size_of::<libc::sock_extended_err>()) };
+        // SAFETY: as above.
         let family = unsafe { sender.cast::<libc::sa_family_t>().read_unaligned() };
         let by = match i32::from(family) {
             libc::AF_INET => {
@@ -227,7 +228,7 @@ mod sys {
 
     pub(super) fn ask_for_icmp(_socket: &Socket, _v6: bool) {}
 
-    pub(super) fn icmp(_socket: SockRef<'_>) -> Option<(Option<IpAddr>, Icmp)> {
+    pub(super) fn icmp(_socket: &SockRef<'_>) -> Option<(Option<IpAddr>, Icmp)> {
         None
     }
 }

@@ -345,7 +345,7 @@ async fn data_side(
 ) -> End {
     let link = match carrier {
         Carrier::Link(link) => link,
-        Carrier::Listening(listening) => match listening.accept(peer.ip(), ACCEPT).await {
+        Carrier::Listening(mut listening) => match listening.accept(peer.ip(), ACCEPT).await {
             Ok(link) => link,
             Err(_) => return End::Nobody,
         },
