@@ -24,4 +24,4 @@ mod trial;
 mod walls;
 
 pub use catalog::{Case, cases};
-pub use run::{Event, Plan, Row, inside, missing, record, run};
+pub use run::{Event, Plan, Row, inside, lacks, missing, record, run};

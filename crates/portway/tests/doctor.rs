@@ -4,7 +4,8 @@
 //! below `FTP_TEST_ROOTS` will do); says so loudly where they are missing.
 #![allow(clippy::unwrap_used)]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -36,4 +37,70 @@ fn every_fault_breaks_a_transfer_and_a_cure_written_by_hand_mends_it() {
         let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["cured", "named", "scenario", "seconds", "verdict"]);
     }
+}
+
+#[test]
+fn an_interrupted_lab_leaves_no_process_behind() {
+    for signal in ["INT", "KILL"] {
+        let mut lab = Command::new(PORTWAY)
+            .args([
+                "lab",
+                "run",
+                "doctor",
+                "--reference",
+                "--only",
+                "client-drops-active-v",
+                "--only",
+                "wrong-",
+            ])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Client, servers and gates have a numbering of processes of their own.
+        let mut spaces = Vec::new();
+        wait_until("transfers are tried", || {
+            spaces = descendants(lab.id()).into_iter().filter_map(space).collect();
+            spaces.retain(|one| Some(one) != space(std::process::id()).as_ref());
+            spaces.len() >= 6
+        });
+        let killed = Command::new("kill").args(["-s", signal, &lab.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        lab.wait().unwrap();
+        wait_until("all are gone", || {
+            processes().all(|pid| space(pid).is_none_or(|space| !spaces.contains(&space)))
+        });
+    }
+}
+
+fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < end, "waited too long until {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// The children of a process, and theirs.
+fn descendants(of: u32) -> Vec<u32> {
+    let parent = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // After the name, which may hold blanks: the state, then the parent.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(&one) = found.get(next) {
+        found.extend(processes().filter(|pid| parent(pid) == Some(one)));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// Which numbering of processes one belongs to.
+fn space(pid: u32) -> Option<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }

@@ -91,27 +91,20 @@ pub fn record(row: &Row) -> String {
     serde_json::to_string(&record).unwrap_or_default()
 }
 
-/// What must be installed before these cases can be tried, and is not.
+/// What must be installed before any case can be tried, and is not.
 #[must_use]
-pub fn missing(cases: &[Case]) -> Vec<LabError> {
-    let mut servers: Vec<Brand> = cases.iter().map(|case| case.setting.server).collect();
-    servers.dedup();
-    let of = |brand| match brand {
-        Brand::Portway => None,
-        Brand::Vsftpd => find_server("vsftpd").err(),
-        Brand::Proftpd => find_server("proftpd").or_else(|why| find("openssl").and(Err(why))).err(),
-        Brand::PureFtpd => find_server("pure-ftpd").err(),
-    };
-    let mut absent: Vec<LabError> = Vec::new();
+pub fn missing() -> Vec<LabError> {
     let programs = ["ip", "nft", "iptables-restore", "openssl", "lftp", "curl"];
-    for why in
-        programs.into_iter().filter_map(|name| find(name).err()).chain(servers.into_iter().filter_map(of))
-    {
-        if !absent.iter().any(|other| other.to_string() == why.to_string()) {
-            absent.push(why);
-        }
+    programs.into_iter().filter_map(|name| find(name).err()).collect()
+}
+
+/// The server that this case is about, if it is missing.
+#[must_use]
+pub fn lacks(case: &Case) -> Option<LabError> {
+    match case.setting.server {
+        Brand::Portway => None,
+        other => find_server(other.program()).err(),
     }
-    absent
 }
 
 /// Tries all cases of the plan and tells `tell` how it goes. Returns when all are over.

@@ -148,9 +148,15 @@ fn key(brand: Brand, line: &str) -> &str {
     line.get(..end.unwrap_or(line.len())).unwrap_or(line).trim()
 }
 
-/// Folders in which packages lie unpacked, since Debian's servers cannot be installed side by side.
+/// Folders in which packages lie unpacked, since Debian's servers cannot be installed side by side: those that
+/// `FTP_TEST_ROOTS` names, or where `cargo xtask test` unpacks them.
 pub(super) fn unpacked() -> Vec<PathBuf> {
-    std::env::var_os("FTP_TEST_ROOTS").iter().flat_map(std::env::split_paths).collect()
+    if let Some(roots) = std::env::var_os("FTP_TEST_ROOTS") {
+        return std::env::split_paths(&roots).collect();
+    }
+    let beside =
+        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("test-peers/root")));
+    beside.filter(|folder| folder.is_dir()).into_iter().collect()
 }
 
 /// A server's command: installed, or unpacked.
