@@ -36,6 +36,26 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
 }
 
+impl Shared {
+    /// For an engine whose rules are in place.
+    ///
+    /// # Errors
+    /// [`GateError::Intercept`].
+    pub(crate) fn new(config: GateConfig, filter: Filter, log: Log) -> Result<Self, GateError> {
+        let holes = Holes::new(filter, config.holes.clone(), OwnAddresses::of_this_host());
+        let translations = Translations::of(GATE_TABLE).map_err(InterceptError::Netlink)?;
+        let ledger = Ledger::new(holes, translations, config.openings_per_second, log)
+            .with_failed_logins(config.failed_logins_per_minute);
+        // Without them the log only lacks octets.
+        let ledger = Arc::new(match Flows::marked(config.layout.mark) {
+            Ok(flows) => ledger.with_flows(flows),
+            Err(_) => ledger,
+        });
+        let limits = Limits::new(config.max_sessions, config.max_sessions_per_client);
+        Ok(Self { config, ledger, limits })
+    }
+}
+
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +69,9 @@ pub enum GateError {
     /// Rules and routes.
     #[error(transparent)]
     Intercept(#[from] InterceptError),
+    /// No queue for packets.
+    #[error("no packet queue (CAP_NET_ADMIN is needed): {0}")]
+    Queue(#[source] io::Error),
     /// A listener that bears addresses of others.
     #[error("no transparent listener (CAP_NET_ADMIN or CAP_NET_RAW is needed): {0}")]
     Listen(#[source] io::Error),
@@ -70,20 +93,10 @@ impl Gate {
         let port = |listener: &TcpListener| listener.local_addr().map(|addr| addr.port()).ok();
         let ports = [port(&v4), v6.as_ref().and_then(port)];
         let intercept = Intercept::install(&config, ports)?;
-        let holes = Holes::new(filter, config.holes.clone(), OwnAddresses::of_this_host());
         let detail =
             format!("control ports {:?}, IPv4{}", config.ports, if v6.is_some() { " and IPv6" } else { "" });
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
-        let translations = Translations::of(GATE_TABLE).map_err(InterceptError::Netlink)?;
-        let ledger = Ledger::new(holes, translations, config.openings_per_second, log)
-            .with_failed_logins(config.failed_logins_per_minute);
-        // Without them the log only lacks octets.
-        let ledger = Arc::new(match Flows::marked(config.layout.mark) {
-            Ok(flows) => ledger.with_flows(flows),
-            Err(_) => ledger,
-        });
-        let limits = Limits::new(config.max_sessions, config.max_sessions_per_client);
-        let shared = Arc::new(Shared { config, ledger, limits });
+        let shared = Arc::new(Shared::new(config, filter, log)?);
         Ok(Self { shared, listeners: [Some(v4), v6].into_iter().flatten().collect(), _intercept: intercept })
     }
 

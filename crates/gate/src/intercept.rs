@@ -87,6 +87,24 @@ impl Drop for Intercept {
     }
 }
 
+/// The maps of translated data connections, and the chains that follow them.
+pub(crate) const TRANSLATE: &str = "\
+    map dnat4 { type ipv4_addr . ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; size 4096; }
+    map dnat6 { type ipv6_addr . ipv6_addr . inet_service : ipv6_addr . inet_service; flags timeout; size 4096; }
+    map snat4 { type ipv4_addr . ipv4_addr . inet_service : ipv4_addr; flags timeout; size 4096; }
+    map snat6 { type ipv6_addr . ipv6_addr . inet_service : ipv6_addr; flags timeout; size 4096; }
+    chain to {
+        type nat hook prerouting priority -105; policy accept;
+        dnat ip to ip saddr . ip daddr . tcp dport map @dnat4
+        dnat ip6 to ip6 saddr . ip6 daddr . tcp dport map @dnat6
+    }
+    chain from {
+        type nat hook postrouting priority 95; policy accept;
+        snat ip to ip saddr . ip daddr . tcp dport map @snat4
+        snat ip6 to ip6 saddr . ip6 daddr . tcp dport map @snat6
+    }
+";
+
 /// The rules, as `nft -f` reads them; `listener` are the ports of our listeners for IPv4 and IPv6.
 pub(crate) fn rules(config: &GateConfig, listener: [Option<u16>; 2]) -> String {
     let mark = config.mark;
@@ -95,21 +113,7 @@ pub(crate) fn rules(config: &GateConfig, listener: [Option<u16>; 2]) -> String {
     let take = format!("meta mark set meta mark or {mark:#x} accept");
     let mut text = format!(
         "table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\ntable inet {GATE_TABLE} {{
-    map dnat4 {{ type ipv4_addr . ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; size 4096; }}
-    map dnat6 {{ type ipv6_addr . ipv6_addr . inet_service : ipv6_addr . inet_service; flags timeout; size 4096; }}
-    map snat4 {{ type ipv4_addr . ipv4_addr . inet_service : ipv4_addr; flags timeout; size 4096; }}
-    map snat6 {{ type ipv6_addr . ipv6_addr . inet_service : ipv6_addr; flags timeout; size 4096; }}
-    chain to {{
-        type nat hook prerouting priority -105; policy accept;
-        dnat ip to ip saddr . ip daddr . tcp dport map @dnat4
-        dnat ip6 to ip6 saddr . ip6 daddr . tcp dport map @dnat6
-    }}
-    chain from {{
-        type nat hook postrouting priority 95; policy accept;
-        snat ip to ip saddr . ip daddr . tcp dport map @snat4
-        snat ip6 to ip6 saddr . ip6 daddr . tcp dport map @snat6
-    }}
-    chain control {{
+{TRANSLATE}    chain control {{
         type filter hook prerouting priority -99; policy accept;
         meta l4proto tcp socket transparent 1 {take}
         tcp dport != {{ {ports} }} accept

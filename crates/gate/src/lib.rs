@@ -6,11 +6,13 @@
 //! touched: the kernel forwards them through the hole.
 //!
 //! - [`Gate`] runs it: transparent listeners, rules and routes of its own ([`Intercept`]), one task per session.
+//! - [`Inspect`] does the same for packets held in a queue, and ends no connection of others.
 //! - [`Ledger`] is its book: sessions, holes, refusals; the log line of each hole, and the [`Status`].
 
 mod agents;
 mod config;
 mod gate;
+mod inspect;
 mod intercept;
 mod ledger;
 mod nat;
@@ -25,6 +27,7 @@ mod trail;
 pub use agents::Agents;
 pub use config::{GateConfig, ROUTING_TABLE, SOCKET_MARK};
 pub use gate::{Gate, GateError};
+pub use inspect::{Inspect, InspectConfig, MidStream};
 pub use intercept::{GATE_TABLE, Intercept, InterceptError};
 pub use ledger::{Asking, Ledger, NotOpened};
 pub use rows::{Counts, HoleRow, Refusal, SessionRow, Snapshot};

@@ -52,7 +52,7 @@ pub struct HoleRow {
     pub hole: u64,
     /// The session that it is for.
     pub session: u64,
-    /// Who announced it: `relay` or the name in an agent's certificate.
+    /// Who announced it: `relay`, `inspect`, or the name in an agent's certificate.
     pub by: String,
     /// Whose session it is.
     pub user: Option<String>,

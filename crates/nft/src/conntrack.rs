@@ -32,8 +32,22 @@ const TIME_WAIT: u8 = 7;
 pub fn answered_to(from: SocketAddr, to: SocketAddr) -> io::Result<Option<SocketAddr>> {
     let mut netlink = Netlink::open(Some(NETFILTER))?;
     let mut found = None;
-    ask(&mut netlink, from, to, |all| {
+    ask(&mut netlink, kind::ORIGINAL, from, to, |all| {
         found = inner(all, kind::REPLY).and_then(|tuple| end(tuple, Side::To));
+    })?;
+    Ok(found)
+}
+
+/// What the client of a connection asked for, by the answers that go from `server` to `client`: the server's address as
+/// the client knows it, where the destination is translated, else the server's own. `None` if it is not tracked.
+///
+/// # Errors
+/// As netlink; CAP_NET_ADMIN is needed.
+pub fn asked_for(server: SocketAddr, client: SocketAddr) -> io::Result<Option<SocketAddr>> {
+    let mut netlink = Netlink::open(Some(NETFILTER))?;
+    let mut found = None;
+    ask(&mut netlink, kind::REPLY, server, client, |all| {
+        found = inner(all, kind::ORIGINAL).and_then(|tuple| end(tuple, Side::To));
     })?;
     Ok(found)
 }
@@ -96,7 +110,7 @@ impl Flows {
     /// As [`list`](Self::list).
     pub fn look(&mut self, flow: &Flow) -> io::Result<Option<Flow>> {
         let mut found = None;
-        ask(&mut self.netlink, flow.from, flow.asked, |all| found = Flow::read(all))?;
+        ask(&mut self.netlink, kind::ORIGINAL, flow.from, flow.asked, |all| found = Flow::read(all))?;
         Ok(found.filter(|now: &Flow| now.id == flow.id))
     }
 }
@@ -148,9 +162,10 @@ fn end(tuple: &[u8], side: Side) -> Option<SocketAddr> {
     Some(SocketAddr::new(v4.or_else(v6)?, port))
 }
 
-/// Hands what is known of one connection to `each`; nothing if it is not tracked.
+/// Hands what is known of one connection, found by one of its directions, to `each`; nothing if it is not tracked.
 fn ask(
     netlink: &mut Netlink,
+    by: u16,
     from: SocketAddr,
     to: SocketAddr,
     mut each: impl FnMut(&[u8]),
@@ -159,7 +174,7 @@ fn ask(
     let v4 = from.ip().to_canonical().is_ipv4();
     let question = single(GET, 0, sequence, |out| {
         out.extend_from_slice(&[if v4 { 2 } else { 10 }, 0, 0, 0]);
-        Attributes(out).nest(kind::ORIGINAL, |tuple| {
+        Attributes(out).nest(by, |tuple| {
             tuple.nest(1, |ip| {
                 for (kind, addr) in [(1, from), (2, to)] {
                     match addr.ip().to_canonical() {

@@ -140,6 +140,25 @@ impl Rule<'_, '_> {
         });
     }
 
+    /// `queue num … bypass`.
+    pub(crate) fn queue(&mut self, number: u16) {
+        self.expression("queue", |data| {
+            data.octets(1, &number.to_be_bytes());
+            data.octets(2, &1_u16.to_be_bytes());
+            data.octets(3, &1_u16.to_be_bytes());
+        });
+    }
+
+    /// `-j NFQUEUE --queue-num … --queue-bypass`, as iptables-nft writes it.
+    pub(crate) fn target_queue(&mut self, number: u16) {
+        self.expression("target", |data| {
+            data.name(1, "NFQUEUE");
+            data.number(2, 3);
+            // struct xt_NFQ_info_v3, filled up to eight octets: number, how many queues, bypass.
+            data.octets(3, &[number, 1, 1, 0].map(u16::to_ne_bytes).concat());
+        });
+    }
+
     fn verdict(&mut self, code: i32, chain: Option<&str>) {
         self.expression("immediate", |data| {
             data.number(1, 0);

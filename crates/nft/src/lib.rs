@@ -7,6 +7,7 @@
 //! - [`paste`] is what an administrator adds to a firewall of his own.
 //!
 //! - [`Translations`] fills the maps of a gate that translates addresses.
+//! - [`Queue`] hands over packets that wait for a verdict.
 //!
 //! Nothing here knows FTP or TLS: the process with CAP_NET_ADMIN links this crate and no more of portway.
 
@@ -19,6 +20,7 @@ mod key;
 mod message;
 pub mod paste;
 mod policy;
+mod queue;
 mod socket;
 mod table;
 mod translate;
@@ -26,9 +28,10 @@ pub mod wire;
 
 pub use addresses::{Interfaces, OwnAddresses};
 pub use book::{End, Ended, Holes, OpenError};
-pub use conntrack::{Flow, Flows, answered_to};
+pub use conntrack::{Flow, Flows, answered_to, asked_for};
 pub use filter::{Elements, Filter, FilterError};
 pub use key::{Key, Want};
 pub use policy::{DENIED_PORTS, Policy, Reach, Refusal};
+pub use queue::{Packet, Queue, Verdict, queue_rule};
 pub use table::{DEFAULT_MARK, Layout, TABLE};
 pub use translate::{Translation, Translations};

@@ -14,7 +14,7 @@ use crate::message::{DONE, Received, messages};
 /// A netlink socket. The kernel answers within the call that sends, so nothing here waits.
 #[derive(Debug)]
 pub(crate) struct Netlink {
-    socket: OwnedFd,
+    pub(crate) socket: OwnedFd,
     sequence: u32,
     buffer: Vec<u8>,
 }

@@ -32,9 +32,13 @@ pub(crate) enum GateCommand {
 /// The flags of `portway gate run`; each may stand in the configuration file too, and the flag wins.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// How control connections are read: `relay` ends them and writes every line anew
+    /// How control connections are read: `relay` ends them and writes every line anew; `inspect` holds their packets
+    /// in a queue and leaves TCP to the two ends [default: relay]
     #[arg(long, value_enum)]
     pub(crate) engine: Option<Engine>,
+    /// With `inspect`: what becomes of connections that began before the gate [default: reset]
+    #[arg(long, value_enum)]
+    pub(crate) mid_stream: Option<MidStreamArg>,
     /// A port of control connections (repeatable) [default: 21]
     #[arg(long = "port", value_name = "PORT")]
     pub(crate) ports: Vec<u16>,
@@ -104,6 +108,17 @@ pub(crate) enum Engine {
     Relay,
     /// Packets held in a queue.
     Inspect,
+}
+
+/// `--mid-stream`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MidStreamArg {
+    /// They are reset.
+    #[default]
+    Reset,
+    /// They pass unread, and open nothing.
+    Pass,
 }
 
 /// `--auth-tls`.

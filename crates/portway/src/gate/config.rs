@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use portway_gate::{GateConfig, GateError, STATUS_SOCKET};
+use portway_gate::{GateConfig, GateError, InspectConfig, MidStream, STATUS_SOCKET};
 use portway_proto::watch::AuthTls;
 use serde::Deserialize;
 
-use super::args::{AuthTlsArg, Engine, RunArgs};
+use super::args::{AuthTlsArg, Engine, MidStreamArg, RunArgs};
 use crate::serve::{LogFormatArg, duration};
 
 /// Everything `gate run` needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) engine: Engine,
+    pub(crate) inspect: InspectConfig,
     pub(crate) gate: GateConfig,
     /// Where to listen for agents, and where their certificates are.
     pub(crate) agent: Option<SocketAddr>,
@@ -28,6 +30,7 @@ pub(crate) struct Settings {
 #[serde(default, deny_unknown_fields)]
 struct File {
     engine: Option<Engine>,
+    mid_stream: Option<MidStreamArg>,
     ports: Vec<u16>,
     implicit_ports: Vec<u16>,
     interfaces: Vec<String>,
@@ -52,10 +55,10 @@ impl Settings {
     /// Reads the file, if one is named, and puts the flags over it.
     pub(crate) fn gather(args: RunArgs) -> Result<Self> {
         let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
-        if args.engine.or(file.engine) == Some(Engine::Inspect) {
-            bail!(
-                "--engine inspect is not built yet; the relay engine does everything but a bump in the wire"
-            );
+        let engine = args.engine.or(file.engine).unwrap_or_default();
+        let mid_stream = args.mid_stream.or(file.mid_stream).unwrap_or_default();
+        if mid_stream != MidStreamArg::default() && engine == Engine::Relay {
+            bail!("--mid-stream is for --engine inspect: the relay resets what it did not begin");
         }
         let mut gate = GateConfig::default();
         let either = |flags: Vec<u16>, file| if flags.is_empty() { file } else { flags };
@@ -116,7 +119,13 @@ impl Settings {
         if let Some(most) = args.max_holes_per_pair.or(file.max_holes_per_pair) {
             gate.holes.per_pair = most.max(1);
         }
+        let mid_stream = match mid_stream {
+            MidStreamArg::Reset => MidStream::Reset,
+            MidStreamArg::Pass => MidStream::Pass,
+        };
         Ok(Self {
+            engine,
+            inspect: InspectConfig { mid_stream, ..InspectConfig::default() },
             gate,
             agent: args.agent.or(file.agent),
             agent_dir: args.agent_dir.or(file.agent_dir),

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use portway_agent::AgentServer;
-use portway_gate::{Agents, Gate, Status};
+use portway_gate::{Agents, Gate, Inspect, Status};
 use portway_net::ServerTls;
 use portway_ops::{Log, Notice, Shown, Sink};
 use portway_proto::watch::AuthTls;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::RunArgs;
+use super::args::{Engine, RunArgs};
 use super::config::Settings;
 
 /// Runs until it is told to end.
@@ -40,10 +40,15 @@ async fn gate(settings: Settings) -> Result<ExitCode> {
         AuthTls::Refuse => "AUTH TLS refused",
         _ => "AUTH TLS passed",
     };
-    let gate = Gate::start(settings.gate, log.clone())?;
-    let telling = tokio::spawn(status.serve(gate.ledger()));
+    let (relay, inspect) = match settings.engine {
+        Engine::Relay => (Some(Gate::start(settings.gate, log.clone())?), None),
+        Engine::Inspect => (None, Some(Inspect::start(settings.gate, &settings.inspect, log.clone())?)),
+    };
+    let book = || relay.as_ref().map(Gate::ledger).or_else(|| inspect.as_ref().map(Inspect::ledger));
+    let ledger = book().context("no engine")?;
+    let telling = tokio::spawn(status.serve(Arc::clone(&ledger)));
     let listening = agents.map(|(listener, tls)| {
-        let keeper = Arc::new(Agents::new(gate.ledger()));
+        let keeper = Arc::new(Agents::new(ledger));
         tokio::spawn(AgentServer::new(listener, tls, keeper).serve())
     });
     {
@@ -61,13 +66,17 @@ async fn gate(settings: Settings) -> Result<ExitCode> {
     }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    gate.run(async {
+    let stop = async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    })
-    .await;
+    };
+    match (relay, inspect) {
+        (Some(relay), _) => relay.run(stop).await,
+        (None, Some(inspect)) => inspect.run(stop).await,
+        (None, None) => {}
+    }
     for task in [Some(telling), listening].into_iter().flatten() {
         task.abort();
         let _ = task.await;

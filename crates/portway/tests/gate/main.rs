@@ -6,6 +6,7 @@
 mod audit;
 mod field;
 mod ftps;
+mod inspect;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod matrix;

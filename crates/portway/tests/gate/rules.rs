@@ -21,6 +21,9 @@ macro_rules! rules {
                 }
             });
         })*
+
+        /// The rules by name, for another engine.
+        pub(crate) const ALL: &[(&str, fn(&Stage, usize))] = &[$((stringify!($name), $body),)*];
     };
 }
 

@@ -1,0 +1,236 @@
+//! The second engine: packets of control connections are held in a queue and judged; TCP stays between the two ends.
+//!
+//! - [`segment`] reads and writes packets, [`lane`] puts one direction of a connection together.
+//! - [`dialogue`] is the judgement: lines, [`Watch`](portway_proto::watch::Watch), what leaves in their place.
+//! - [`flow`] is one connection as packets see it; [`session`] opens its holes.
+//! - [`rules`] brings the packets here and refuses whatever comes by without a judgement.
+
+mod dialogue;
+mod flow;
+mod lane;
+mod rules;
+mod segment;
+mod session;
+mod substitute;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use portway_nft::{Filter, Packet, Queue, Verdict};
+use portway_ops::{Log, Notice, Shown};
+use portway_proto::watch::AuthTls;
+
+use crate::gate::Shared;
+use crate::ledger::Ledger;
+use crate::records;
+use crate::{GateConfig, GateError};
+
+use dialogue::Side;
+use flow::{Fate, Flow};
+use segment::{Segment, flag};
+
+const SWEEP: Duration = Duration::from_millis(250);
+/// How soon we notice that we are to stop.
+const LOOK: Duration = Duration::from_millis(50);
+/// Octets that all dialogues together may keep; then those that keep much take nothing new until less is kept.
+const KEPT_IN_ALL: usize = 64 << 20;
+/// What every dialogue may keep even then.
+const KEPT_ANYWAY: usize = 4096;
+
+/// Settings of this engine alone.
+#[derive(Clone, Debug)]
+pub struct InspectConfig {
+    /// The number of the packet queue. Default 2121.
+    pub queue: u16,
+    /// What becomes of connections whose begin was not seen. Default [`MidStream::Reset`].
+    pub mid_stream: MidStream,
+}
+
+/// What becomes of connections that were there before the gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MidStream {
+    /// They are reset: nobody knows what was said.
+    #[default]
+    Reset,
+    /// They pass unread, and nothing in them opens a hole.
+    Pass,
+}
+
+impl Default for InspectConfig {
+    fn default() -> Self {
+        Self { queue: 2121, mid_stream: MidStream::default() }
+    }
+}
+
+/// A gate that holds packets, ready to run.
+#[derive(Debug)]
+pub struct Inspect {
+    shared: Arc<Shared>,
+    table: Flows,
+    /// Dropped before the queue: running transfers are to go on, not to be reset.
+    _rules: rules::Held,
+    queue: Queue,
+}
+
+/// All connections.
+#[derive(Debug)]
+struct Flows {
+    shared: Arc<Shared>,
+    mid_stream: MidStream,
+    all: HashMap<(SocketAddr, SocketAddr), Flow>,
+    /// Octets that they keep.
+    kept: usize,
+}
+
+impl Inspect {
+    /// Makes holes, queue and rules ready; from then on control connections wait for [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`GateError`]; nothing is left behind.
+    pub fn start(config: GateConfig, own: &InspectConfig, log: Log) -> Result<Self, GateError> {
+        if config.watch.auth_tls == AuthTls::Bridge {
+            return Err(GateError::Bridge);
+        }
+        let filter = Filter::install(&config.layout)?;
+        let queue = Queue::bind(own.queue).map_err(GateError::Queue)?;
+        let rules = rules::Held::install(&config, own.queue)?;
+        let detail = format!("control ports {:?}, packets held in queue {}", config.ports, own.queue);
+        log.record(Notice { what: "gate", detail: Shown::from(detail) });
+        let shared = Arc::new(Shared::new(config, filter, log)?);
+        let table =
+            Flows { shared: Arc::clone(&shared), mid_stream: own.mid_stream, all: HashMap::new(), kept: 0 };
+        Ok(Self { shared, table, _rules: rules, queue })
+    }
+
+    /// The book: for the status, and for agents of servers.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.shared.ledger)
+    }
+
+    /// Judges until `stop` is ready; then holes are closed and rules taken away. Connections of others go on.
+    ///
+    /// Packets are judged on a thread of their own: no verdict waits for anything but another verdict.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let ledger = self.ledger();
+        let judge = {
+            let stopping = Arc::clone(&stopping);
+            tokio::task::spawn_blocking(move || self.judge(&stopping))
+        };
+        stop.await;
+        stopping.store(true, Ordering::Relaxed);
+        let _ = judge.await;
+        ledger.finish();
+    }
+
+    fn judge(mut self, stopping: &AtomicBool) {
+        let mut swept = Instant::now();
+        while !stopping.load(Ordering::Relaxed) {
+            // An error is of one moment, a packet without its verdict at worst: it will be sent again.
+            let _ = self.queue.wait(LOOK);
+            let _ = self.queue.serve(|packet| self.table.judge(&packet));
+            let now = Instant::now();
+            if now.saturating_duration_since(swept) >= SWEEP {
+                self.shared.ledger.sweep();
+                self.table.sweep(now);
+                swept = now;
+            }
+        }
+    }
+}
+
+impl Flows {
+    fn judge(&mut self, packet: &Packet<'_>) -> Verdict {
+        let Some(segment) = Segment::read(packet.octets) else { return Verdict::Drop };
+        let bit = self.shared.config.mark;
+        match self.fate(&segment, packet.octets, Instant::now()) {
+            Fate::Pass => Verdict::Accept { mark: packet.mark | bit, octets: None },
+            Fate::Rewrite(octets) => Verdict::Accept { mark: packet.mark | bit, octets: Some(octets) },
+            // Without the mark the next chain resets its sender.
+            Fate::Reset if !segment.has(flag::RST) => {
+                Verdict::Accept { mark: packet.mark & !bit, octets: None }
+            }
+            Fate::Reset | Fate::Drop => Verdict::Drop,
+        }
+    }
+
+    fn fate(&mut self, segment: &Segment, packet: &[u8], now: Instant) -> Fate {
+        let (from, to) = (segment.from, segment.to);
+        let (key, side) = if self.all.contains_key(&(to, from)) {
+            ((to, from), Side::Server)
+        } else {
+            ((from, to), Side::Client)
+        };
+        let crowded = self.kept > KEPT_IN_ALL;
+        if let Some(flow) = self.all.get_mut(&key)
+            && !(flow.is_over()
+                && side == Side::Client
+                && segment.flags & (flag::SYN | flag::ACK) == flag::SYN)
+        {
+            let before = flow.held();
+            if crowded && before > KEPT_ANYWAY && !segment.payload(packet).is_empty() {
+                return Fate::Drop;
+            }
+            let fate = flow.take(&self.shared, side, segment, packet, now);
+            self.kept = (self.kept + flow.held()).saturating_sub(before);
+            return fate;
+        }
+        self.stranger(segment, packet, now)
+    }
+
+    /// A packet of no connection that we know.
+    fn stranger(&mut self, segment: &Segment, packet: &[u8], now: Instant) -> Fate {
+        let config = &self.shared.config;
+        let is_control = |port| config.ports.contains(&port) || config.implicit_ports.contains(&port);
+        match segment.flags & (flag::SYN | flag::ACK) {
+            flag::SYN if is_control(segment.to.port()) => {
+                // State is kept from the server's answer on, so that spoofed SYNs cost nothing.
+                let client = segment.from.ip();
+                if !self.shared.ledger.may_log_in(client) {
+                    self.shared.ledger.turn_away(client, "too many failed logins from this address");
+                    return Fate::Reset;
+                }
+                if let Err(refusal) = self.shared.limits.admit(client) {
+                    self.shared.ledger.turn_away(client, refusal);
+                    return Fate::Reset;
+                }
+                self.all.remove(&(segment.from, segment.to));
+                Fate::Rewrite(flow::without_payload(segment, packet))
+            }
+            0x12 if is_control(segment.from.port()) => match Flow::answered(&self.shared, segment, now) {
+                Some(flow) => {
+                    self.all.insert((segment.to, segment.from), flow);
+                    Fate::Rewrite(flow::without_payload(segment, packet))
+                }
+                None => Fate::Rewrite(segment.rewritten(packet, segment.seq, flag::RST | flag::ACK, &[])),
+            },
+            // The end of a connection that was never one: a closed port says no.
+            _ if segment.has(flag::RST) => Fate::Rewrite(flow::without_payload(segment, packet)),
+            0x10 if self.mid_stream == MidStream::Pass => Fate::Pass,
+            _ => Fate::Reset,
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let (shared, kept) = (&self.shared, &mut self.kept);
+        self.all.retain(|_, flow| {
+            let stays = flow.stays(shared, now);
+            if !stays {
+                *kept = kept.saturating_sub(flow.held());
+            }
+            stays
+        });
+    }
+}
+
+impl Drop for Flows {
+    fn drop(&mut self) {
+        for flow in self.all.values_mut() {
+            flow.end(&self.shared);
+        }
+    }
+}

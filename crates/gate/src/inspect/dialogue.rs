@@ -1,0 +1,585 @@
+//! A control connection that passes by: two lanes, one [`Watch`] over them, and what leaves in the end.
+//!
+//! Nothing here knows sockets or packets. Every segment gets its verdict at once: what may leave does, what has to
+//! wait stays in the lane and leaves with the sender's next packet. So a line is let go when it is whole and was
+//! judged, however it was cut.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use portway_proto::watch::{Notice, Opening, Ruling, Watch};
+use portway_proto::{LineError, LineReader, RawReply, ReplyReader};
+
+use super::lane::{Lane, Leaving, Taken, Untaken};
+use super::records::{Found, Records};
+use super::substitute;
+
+/// The longest line that waits to be whole (RFC 959 sets no limit; servers take 4 KiB at most).
+const LONGEST: usize = 4096;
+
+/// Whose segment it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Whoever sent the first SYN.
+    Client,
+    /// The other one.
+    Server,
+}
+
+/// What a dialogue asks of whoever runs it.
+pub(crate) trait Keeper {
+    /// Opens a hole, and gives what the client is to be told in place of the server's address.
+    ///
+    /// # Errors
+    /// The reason, for a person.
+    fn open(&mut self, opening: &Opening) -> Result<Option<SocketAddr>, String>;
+    /// Closes the hole that is open.
+    fn shut(&mut self);
+    /// PORT or EPRT with the address by which the server knows the client, in `length` octets; `None` if that is the
+    /// client's own.
+    ///
+    /// # Errors
+    /// It cannot be said in so many octets.
+    fn as_the_server_knows_it(&mut self, line: &[u8], length: usize) -> Result<Option<Vec<u8>>, TooLong>;
+    /// The server has refused a login; whether the client may go on trying.
+    fn login_refused(&mut self) -> bool;
+    /// Writes down what an administrator wants to know.
+    fn note(&mut self, why: &dyn std::fmt::Display);
+    /// Who logs in.
+    fn user(&mut self, name: &[u8]);
+    /// Whether the dialogue is encrypted from now on.
+    fn opaque(&mut self, opaque: bool);
+}
+
+/// A translated address does not fit into the line that names the client's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+/// One part of a segment: what of it counts for the stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    /// The sequence number of the first octet.
+    pub(crate) seq: u32,
+    /// The acknowledgement of the other lane.
+    pub(crate) ack: Option<u32>,
+    /// The octets.
+    pub(crate) octets: &'a [u8],
+    /// Whether the sender ends.
+    pub(crate) fin: bool,
+    /// The most octets that may leave in its place.
+    pub(crate) room: usize,
+}
+
+/// What becomes of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// This leaves in its place.
+    Leave(Leaving),
+    /// Nothing; the sender will send it again if it matters.
+    Drop,
+    /// The connection is over: the receiver is told with a reset that bears this sequence number.
+    Close(u32),
+}
+
+/// The dialogue.
+#[derive(Debug)]
+pub(crate) struct Dialogue {
+    client: Half,
+    server: Half,
+    watch: Watch,
+    lines: LineReader,
+    replies: ReplyReader,
+    /// What the next replies of the server answer, oldest first.
+    due: VecDeque<Due>,
+    /// Octets of the client's current line that its reader has.
+    fed: usize,
+    implicit: bool,
+    over: bool,
+    /// What leaves now is the last word to its receiver.
+    farewell: bool,
+}
+
+/// One side's lane and what belongs to it.
+#[derive(Debug)]
+struct Half {
+    lane: Lane,
+    /// The begin of a line that had to leave before the line was whole.
+    begun: Vec<u8>,
+    tls: Option<Records>,
+}
+
+/// One reply to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Due {
+    /// The watch judges it.
+    Watched,
+    /// It answers what took the place of a refused command: this is said in its place.
+    Ours(Option<Vec<u8>>),
+}
+
+impl Half {
+    fn new(syn: u32, implicit: bool) -> Self {
+        Self { lane: Lane::new(syn), begun: Vec::new(), tls: implicit.then(Records::default) }
+    }
+
+    /// Lets a line leave in this form, less what has left of it.
+    fn clear_line(&mut self, line: &[u8]) -> bool {
+        let fits = line.starts_with(&self.begun);
+        self.lane.clear(line.get(self.begun.len()..).unwrap_or_default());
+        self.begun.clear();
+        fits
+    }
+
+    /// The begin of a line leaves: its sender sends nothing else until that is acknowledged (RFC 896).
+    fn push(&mut self) {
+        let octets = self.lane.waiting().to_vec();
+        self.lane.clear(&octets);
+        if self.tls.is_none() {
+            self.begun.extend_from_slice(&octets);
+        }
+    }
+
+    /// The next line with its end, whole; `seen` octets of it were looked at before.
+    fn line(&mut self, seen: usize) -> Option<Vec<u8>> {
+        let from = seen.saturating_sub(self.begun.len());
+        let waiting = self.lane.waiting();
+        let end = waiting.get(from..)?.iter().position(|&octet| octet == b'\n')? + from + 1;
+        Some([&self.begun[..], waiting.get(..end)?].concat())
+    }
+}
+
+impl Dialogue {
+    /// A dialogue whose SYNs of client and server bear these sequence numbers; `implicit` if TLS comes first.
+    #[must_use]
+    pub(crate) fn new(syns: [u32; 2], watch: Watch, implicit: bool) -> Self {
+        Self {
+            client: Half::new(syns[0], implicit),
+            server: Half::new(syns[1], implicit),
+            watch,
+            lines: LineReader::new().strict(),
+            replies: ReplyReader::new().strict(),
+            due: [Due::Watched].into(),
+            fed: 0,
+            implicit,
+            over: false,
+            farewell: false,
+        }
+    }
+
+    /// The lane of one side.
+    #[must_use]
+    pub(crate) fn lane(&self, side: Side) -> &Lane {
+        &self.half_ref(side).lane
+    }
+
+    /// Octets in memory.
+    #[must_use]
+    pub(crate) fn held(&self) -> usize {
+        self.client.lane.held() + self.server.lane.held() + self.lines.buffered() + self.replies.buffered()
+    }
+
+    /// Whether both sides have ended in order, or have been cut off.
+    #[must_use]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.over || self.client.lane.has_ended() && self.server.lane.has_ended()
+    }
+
+    /// Takes one segment and says what leaves in its place.
+    pub(crate) fn segment(
+        &mut self,
+        side: Side,
+        part: Part<'_>,
+        now: Instant,
+        keeper: &mut dyn Keeper,
+    ) -> Outcome {
+        if self.over {
+            return Outcome::Close(self.half(side).lane.seq_sent());
+        }
+        let other = self.half(side.other());
+        if part.ack.is_some_and(|ack| !other.lane.may_acknowledge(ack)) {
+            return Outcome::Drop;
+        }
+        if let Some(ack) = part.ack {
+            other.lane.acknowledge(ack);
+        }
+        let taken = self.half(side).lane.take(part.seq, part.octets, part.fin);
+        match taken {
+            Err(Untaken::Contradicts) => {
+                keeper.note(&Untaken::Contradicts);
+                return Outcome::Drop;
+            }
+            Err(Untaken::Outside) => return Outcome::Drop,
+            Ok(Taken::Again) if side == Side::Server || self.watch.is_ready_for_command() => {
+                self.half(side).push();
+            }
+            Ok(_) => {}
+        }
+        match side {
+            Side::Client => self.client_says(now, keeper),
+            Side::Server => self.server_says(now, keeper),
+        }
+        if self.half(side).lane.has_ended() {
+            // FIN of the control connection closes the hole; what is still to be said passes.
+            keeper.shut();
+        }
+        let farewell = std::mem::take(&mut self.farewell);
+        if self.over && !farewell {
+            return Outcome::Close(self.half(side).lane.seq_sent());
+        }
+        let mut leaving = self.half(side).lane.leave(part.seq, part.octets.len(), part.fin, part.room);
+        leaving.fin |= farewell;
+        Outcome::Leave(leaving)
+    }
+
+    /// Ends it: the hole is closed, and nothing passes any more.
+    pub(crate) fn end(&mut self, keeper: &mut dyn Keeper) {
+        if !std::mem::replace(&mut self.over, true) {
+            let _ = self.watch.on_end();
+            keeper.shut();
+        }
+    }
+
+    fn client_says(&mut self, now: Instant, keeper: &mut dyn Keeper) {
+        while !self.over && self.strip_tls(Side::Client, keeper) && self.watch.is_ready_for_command() {
+            let Some(line) = self.client.line(self.fed) else { return self.skip_if_endless(keeper) };
+            self.lines.feed(line.get(self.fed..).unwrap_or_default());
+            self.fed = line.len();
+            // Otherwise the line end was a part of a Telnet command.
+            if let Some(read) = self.lines.next_line() {
+                self.fed = 0;
+                self.command(&line, read.as_deref().map_err(|error| *error), now, keeper);
+            }
+        }
+    }
+
+    /// An over-long line leaves as something that no server understands; its end will be answered.
+    fn skip_if_endless(&mut self, keeper: &mut dyn Keeper) {
+        let waiting = self.client.lane.waiting().to_vec();
+        if waiting.len() <= LONGEST {
+            return;
+        }
+        let line = [&self.client.begun[..], &waiting].concat();
+        self.lines.feed(line.get(self.fed..).unwrap_or_default());
+        self.fed = line.len();
+        self.client.lane.clear(&vec![b'?'; waiting.len()]);
+        self.client.begun = line;
+        if self.lines.has_pending() {
+            keeper.note(&"a line without an end");
+            self.end(keeper);
+        }
+    }
+
+    fn command(&mut self, raw: &[u8], line: Result<&[u8], LineError>, now: Instant, keeper: &mut dyn Keeper) {
+        if has_telnet_inside(raw) {
+            keeper.note(&"a Telnet command inside a line");
+            return self.refuse(
+                raw,
+                Some(b"500 Telnet commands inside a line do not pass.\r\n".to_vec()),
+                keeper,
+            );
+        }
+        if let Ok(line) = line
+            && let Some((verb, name)) = line.split_at_checked(5)
+            && verb.eq_ignore_ascii_case(b"USER ")
+        {
+            keeper.user(name);
+        }
+        let rulings = self.watch.on_command(line, now);
+        let (mut passed, mut ours) = (None, None);
+        for ruling in rulings {
+            match ruling {
+                Ruling::ToServer(line) => passed = Some(line),
+                Ruling::ToClient(line) => ours = Some(line),
+                Ruling::Shut => keeper.shut(),
+                Ruling::Note(notice) => keeper.note(&notice),
+                _ => return self.end(keeper),
+            }
+        }
+        let Some(written) = passed else { return self.refuse(raw, ours, keeper) };
+        self.due.push_back(Due::Watched);
+        let Ok(translated) = keeper.as_the_server_knows_it(&written, raw.len()) else {
+            keeper.note(&"the translated address does not fit into the line");
+            return self.end(keeper);
+        };
+        match translated {
+            Some(translated) if !self.client.clear_line(&translated) => {
+                keeper.note(&"a part of the line has left untranslated");
+                self.end(keeper);
+            }
+            Some(_) => {}
+            // What was read is what leaves, if that is possible without another length.
+            None if written.len() == raw.len() && self.client.begun.is_empty() => {
+                self.client.clear_line(&written);
+            }
+            None => {
+                self.client.clear_line(raw);
+            }
+        }
+    }
+
+    /// Something harmless goes to the server, and its answer is replaced.
+    fn refuse(&mut self, raw: &[u8], ours: Option<Vec<u8>>, keeper: &mut dyn Keeper) {
+        let begun = self.client.begun.len();
+        let Some(line) = substitute::harmless(begun, raw.len() - begun) else {
+            keeper.note(&"a line too short to be replaced");
+            return self.end(keeper);
+        };
+        self.client.lane.clear(&line);
+        self.client.begun.clear();
+        self.due.push_back(Due::Ours(ours));
+    }
+
+    fn server_says(&mut self, now: Instant, keeper: &mut dyn Keeper) {
+        while !self.over && self.strip_tls(Side::Server, keeper) {
+            let Some(line) = self.server.line(0) else {
+                if self.server.lane.waiting().len() > LONGEST {
+                    keeper.note(&"a reply without an end");
+                    self.end(keeper);
+                }
+                return;
+            };
+            let inside = self.replies.has_partial();
+            if has_telnet_inside(&line) {
+                keeper.note(&"a Telnet command in a reply");
+                return self.part(&line, inside, "The server's answer is not FTP.", keeper);
+            }
+            self.replies.feed(&line);
+            match self.replies.next_reply() {
+                None => self.part_of_reply(line, inside, keeper),
+                Some(Ok(reply)) => self.reply(&line, inside, &reply, now, keeper),
+                Some(Err(error)) => {
+                    let rulings = self.watch.on_reply_error(&error);
+                    notes(rulings, keeper);
+                    self.part(&line, inside, "The server's answer is not FTP.", keeper);
+                }
+            }
+            // What waited for this answer.
+            self.client_says(now, keeper);
+        }
+    }
+
+    /// A line of a reply that goes on.
+    fn part_of_reply(&mut self, mut line: Vec<u8>, inside: bool, keeper: &mut dyn Keeper) {
+        if inside {
+            // Nobody behind us takes it for a reply of its own.
+            if self.server.begun.is_empty()
+                && let Some(first) = line.first_mut().filter(|first| first.is_ascii_digit())
+            {
+                *first = b' ';
+            }
+        } else if let Some(Due::Ours(Some(ours))) = self.due.front() {
+            let code = ours.get(..3).unwrap_or_default().to_vec();
+            if let Some(place) = line.get_mut(..code.len()) {
+                place.copy_from_slice(&code);
+            }
+        }
+        if !self.server.clear_line(&line) {
+            self.end(keeper);
+        }
+    }
+
+    /// The last line of a reply.
+    fn reply(&mut self, raw: &[u8], inside: bool, reply: &RawReply, now: Instant, keeper: &mut dyn Keeper) {
+        let preliminary = reply.code < 200;
+        if let Some(Due::Ours(ours)) = self.due.front()
+            && !preliminary
+        {
+            let ours = ours.clone().unwrap_or_else(|| b"500 Refused by the firewall.\r\n".to_vec());
+            self.due.pop_front();
+            let said = substitute::reply(&ours, raw.len());
+            return self.say(said.as_deref(), keeper);
+        }
+        if !preliminary {
+            self.due.pop_front();
+        }
+        let (mut said, mut opaque) = (None, false);
+        for ruling in self.watch.on_reply(reply, now) {
+            match ruling {
+                Ruling::ToClient(line) if said.is_none() => said = Some(self.in_place_of(raw, inside, line)),
+                // Answers of ours whose turn has come: each takes the place of one to come.
+                Ruling::ToClient(line) => self.assign(line),
+                Ruling::Open(opening) => said = Some(self.open(raw, inside, &opening, keeper)),
+                Ruling::Shut => keeper.shut(),
+                Ruling::Note(Notice::LoginRefused) => {
+                    if !keeper.login_refused() {
+                        return self.part(raw, inside, "Too many failed logins from your address.", keeper);
+                    }
+                }
+                Ruling::Note(notice) => keeper.note(&notice),
+                Ruling::Opaque => opaque = true,
+                _ => return self.end(keeper),
+            }
+        }
+        let Some(said) = said else {
+            // It cannot be taken out of the stream, and the client would take it for the next answer.
+            return self.part(raw, inside, "The server has answered what nobody asked.", keeper);
+        };
+        self.say(said.as_deref(), keeper);
+        if opaque && !self.over {
+            self.go_dark(keeper);
+        }
+    }
+
+    /// Opens the hole before the line about it may leave, and gives that line.
+    fn open(&self, raw: &[u8], inside: bool, opening: &Opening, keeper: &mut dyn Keeper) -> Option<Vec<u8>> {
+        let opened = if self.client.lane.has_ended() {
+            Err("the client has ended the session".to_owned())
+        } else {
+            keeper.open(opening)
+        };
+        match opened {
+            Ok(announced) => {
+                let line =
+                    announce(raw, opening, announced).filter(|line| line.starts_with(&self.server.begun));
+                // Without a translation the server's own words will do.
+                line.or_else(|| announced.is_none().then(|| raw.to_vec()))
+            }
+            Err(_) if inside => None,
+            Err(why) => substitute::reply(&opening.failed(why), raw.len()),
+        }
+    }
+
+    /// What the watch says in place of a reply: the reply itself if the code is the same. `None` if it does not fit.
+    fn in_place_of(&self, raw: &[u8], inside: bool, line: Vec<u8>) -> Option<Vec<u8>> {
+        let last = line.strip_suffix(b"\r\n")?.rsplit(|&octet| octet == b'\n').next()?;
+        if last.get(..3) == raw.get(..3) {
+            let same = line.len() == raw.len() && line.starts_with(&self.server.begun);
+            return Some(if same { line } else { raw.to_vec() });
+        }
+        // The first lines have left with another code.
+        if inside { None } else { substitute::reply(&line, raw.len()) }
+    }
+
+    fn assign(&mut self, line: Vec<u8>) {
+        if let Some(Due::Ours(place)) = self.due.iter_mut().find(|due| **due == Due::Ours(None)) {
+            *place = Some(line);
+        }
+    }
+
+    fn say(&mut self, line: Option<&[u8]>, keeper: &mut dyn Keeper) {
+        if !line.is_some_and(|line| self.server.clear_line(line)) {
+            self.end(keeper);
+        }
+    }
+
+    /// Ends it with a last word to the client in place of this line, if it can still be said.
+    fn part(&mut self, raw: &[u8], inside: bool, why: &str, keeper: &mut dyn Keeper) {
+        let last = substitute::reply(format!("421 {why}\r\n").as_bytes(), raw.len());
+        if let Some(last) = last.filter(|_| !inside && self.server.begun.is_empty()) {
+            self.server.lane.clear(&last);
+            self.farewell = true;
+        }
+        self.end(keeper);
+    }
+
+    fn go_dark(&mut self, keeper: &mut dyn Keeper) {
+        if !self.client.lane.waiting().is_empty() || !self.client.begun.is_empty() {
+            keeper.note(&Notice::Injected);
+            return self.end(keeper);
+        }
+        self.lines.clear();
+        self.due.clear();
+        self.client.tls = Some(Records::default());
+        self.server.tls = Some(Records::default());
+        keeper.opaque(true);
+    }
+
+    /// Lets TLS leave as it is; says whether what waits is clear text.
+    fn strip_tls(&mut self, side: Side, keeper: &mut dyn Keeper) -> bool {
+        let half = match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        };
+        let Some(records) = &mut half.tls else { return true };
+        let waiting = half.lane.waiting().to_vec();
+        match records.feed(&waiting) {
+            Found::Tls => {
+                half.lane.clear(&waiting);
+                return false;
+            }
+            Found::ClearFrom(at) => half.lane.clear(waiting.get(..at).unwrap_or_default()),
+            Found::Broken => {
+                keeper.note(&"neither TLS nor FTP after AUTH");
+                self.end(keeper);
+                return false;
+            }
+        }
+        let unspoken = |half: &Half| half.tls.as_ref().is_some_and(|records| !records.has_spoken());
+        if self.implicit || unspoken(&self.client) || unspoken(&self.server) {
+            keeper.note(&"clear text in place of TLS");
+            self.end(keeper);
+            return false;
+        }
+        self.half(side).tls = None;
+        if self.watch.is_opaque() {
+            keeper.opaque(false);
+            let rulings = self.watch.resume();
+            if !rulings.is_empty() {
+                notes(rulings, keeper);
+                self.end(keeper);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn half(&mut self, side: Side) -> &mut Half {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    fn half_ref(&self, side: Side) -> &Half {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+fn notes(rulings: Vec<Ruling>, keeper: &mut dyn Keeper) {
+    for ruling in rulings {
+        if let Ruling::Note(notice) = ruling {
+            keeper.note(&notice);
+        }
+    }
+}
+
+/// The announcement as the client is to read it, of the same length.
+fn announce(raw: &[u8], opening: &Opening, announced: Option<SocketAddr>) -> Option<Vec<u8>> {
+    let line = opening.line(announced);
+    if !matches!(line.get(..3), Some(b"227" | b"229")) {
+        // The server's consent to PORT.
+        return Some(if line.len() == raw.len() { line } else { raw.to_vec() });
+    }
+    substitute::passive(&line, announced.unwrap_or(opening.want.to()), raw.len())
+}
+
+/// Whether there are Telnet commands (RFC 854) other than those of two octets before the verb, as clients send before
+/// ABOR, and doubled octets 255: how servers read them differs, and we cannot take them out.
+fn has_telnet_inside(raw: &[u8]) -> bool {
+    let mut rest = raw;
+    while let [0xFF, 241..=249, after @ ..] = rest {
+        rest = after;
+    }
+    let mut octets = rest.iter();
+    while let Some(octet) = octets.next() {
+        if *octet == 0xFF && octets.next() != Some(&0xFF) {
+            return true;
+        }
+    }
+    false
+}

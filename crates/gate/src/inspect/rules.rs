@@ -1,0 +1,88 @@
+//! The rules that bring packets into the queue, in a table of our own.
+//!
+//! Packets that were judged bear a mark behind the queue. The next chain resets what bears none: that is how a
+//! connection is refused, and what happens to all of them when nobody judges, because packets pass a queue
+//! without a listener unmarked. So a gate that was killed refuses at once, and lets nothing by.
+
+use portway_nft::queue_rule;
+
+use crate::GateConfig;
+use crate::intercept::{GATE_TABLE, InterceptError, TRANSLATE, nft};
+
+/// Just before the chains that know holes.
+const PRIORITY: i32 = -20;
+
+/// Rules in place, as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Held(());
+
+impl Held {
+    /// Puts the rules in place of whatever an earlier run has left.
+    ///
+    /// # Errors
+    /// [`InterceptError`]; nothing is left behind.
+    pub(crate) fn install(config: &GateConfig, queue: u16) -> Result<Self, InterceptError> {
+        nft(&rules(config))?;
+        let this = Self(());
+        queue_rule(GATE_TABLE, "hold", queue).map_err(InterceptError::Netlink)?;
+        Ok(this)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = nft(&format!("table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\n"));
+    }
+}
+
+fn rules(config: &GateConfig) -> String {
+    let (mark, hole) = (config.mark, config.layout.mark);
+    let rest = !mark;
+    let next = PRIORITY + 1;
+    let ports =
+        config.ports.iter().chain(&config.implicit_ports).map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let [comes, goes] = ["iifname", "oifname"].map(|way| {
+        let names = config.interfaces.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        if names.is_empty() { String::new() } else { format!("{way} {{ {names} }} ") }
+    });
+    format!(
+        "table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\ntable inet {GATE_TABLE} {{
+{TRANSLATE}
+    chain hold {{
+        meta mark set meta mark and {rest:#x}
+    }}
+    chain judged {{
+        meta mark and {mark:#x} == 0 counter reject with tcp reset
+        meta mark set meta mark and {rest:#x}
+        ct mark set ct mark or {hole:#x} counter
+    }}
+    chain before {{
+        type filter hook forward priority {PRIORITY}; policy accept;
+        {comes}tcp dport {{ {ports} }} jump hold
+        {goes}tcp sport {{ {ports} }} jump hold
+    }}
+    chain behind {{
+        type filter hook forward priority {next}; policy accept;
+        {comes}tcp dport {{ {ports} }} jump judged
+        {goes}tcp sport {{ {ports} }} jump judged
+    }}
+}}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_judged_is_reset_before_anything_else() {
+        let config =
+            GateConfig { ports: vec![21, 2121], interfaces: vec!["lan0".into()], ..Default::default() };
+        let text = rules(&config);
+        let judged = text.split("chain judged {").nth(1).unwrap();
+        assert!(judged.trim_start().starts_with("meta mark and 0x200000 == 0 counter reject"), "{text}");
+        assert!(text.contains("iifname { \"lan0\" } tcp dport { 21, 2121 } jump hold"), "{text}");
+        assert!(text.contains("oifname { \"lan0\" } tcp sport { 21, 2121 } jump judged"), "{text}");
+    }
+}
