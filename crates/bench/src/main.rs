@@ -6,6 +6,7 @@
 //! one run mean something on any machine; absolute figures only on the machine at hand.
 
 mod client;
+mod counts;
 mod load;
 mod processes;
 mod server;
@@ -19,12 +20,19 @@ use anyhow::{Context, Result, bail};
 const HELP: &str = "\
 cargo xtask bench server [--rounds N] [--quick]
 cargo xtask bench client [--rounds N] [--quick] [--only NAME]
+cargo xtask bench counts [--check | --update]
 
   --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3]
   --quick      less is moved: files of 64 MiB (client 256 MiB), fewer small files and sessions
   --only NAME  of the clients, those with this in their name, and the first of each table
 
-The table is also written to bench/results/.";
+The table is also written to bench/results/.
+
+counts runs the server under callgrind (Debian: valgrind) and prints the instructions that each hot path takes:
+a figure that a busy machine does not change.
+
+  --check      fail if one has grown by more than 5 % over bench/counts.txt
+  --update     write bench/counts.txt";
 
 fn main() -> ExitCode {
     match run() {
@@ -45,6 +53,9 @@ fn run() -> Result<()> {
     if matches!(what.as_str(), "help" | "--help" | "-h") {
         println!("{HELP}");
         return Ok(());
+    }
+    if what == "counts" {
+        return counts::run(&args.collect::<Vec<_>>());
     }
     let (mut rounds, mut quick, mut only) = (None, false, None);
     while let Some(arg) = args.next() {
@@ -75,11 +86,16 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// `bench/results` of the repository that this program was built from.
-fn results() -> Result<PathBuf> {
+/// `bench` of the repository that this program was built from.
+fn home() -> Result<PathBuf> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("a crate is two levels deep")?;
-    let folder = root.join("bench/results");
+    Ok(root.join("bench"))
+}
+
+/// Where the tables of former runs are.
+fn results() -> Result<PathBuf> {
+    let folder = home()?.join("results");
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
 }

@@ -61,6 +61,7 @@ const NEEDS: &[Need] = &[
     program("unshare", "util-linux"),
     program("setpriv", "util-linux"),
     program("c++", "g++"),
+    program("valgrind", "valgrind"),
     Need { probe: Probe::Program("vsftpd"), package: "vsftpd", service: Some("vsftpd") },
     // What stands between a client and its servers.
     program("microsocks", "microsocks"),
