@@ -61,6 +61,8 @@ codes! {
     HELP = 214,
     /// NAME system type (RFC 959 §4.2).
     SYSTEM_TYPE = 215,
+    /// What an FTP ALG between IPv6 and IPv4 translates (RFC 6384 §11).
+    ALG_STATUS = 216,
     /// Service ready for a new user (RFC 959 §4.2).
     READY = 220,
     /// Service closing the control connection (RFC 959 §4.2).

@@ -1,0 +1,138 @@
+//! What a proxy is made of.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_accounts::{Accounts, Throttle};
+use portway_data::{Broker, OwnListeners};
+use portway_net::{ClientTls, ServerTls};
+use portway_ops::{Limits, Log, Registry};
+use portway_proto::Policy;
+use tokio::net::TcpListener;
+
+use crate::{Allow, Filter, Routes};
+
+/// The parts that all sessions share.
+pub struct ProxyConfig {
+    /// Whose proxy it is.
+    pub kind: Kind,
+    /// What the dialogue with clients allows.
+    pub policy: Arc<Policy>,
+    /// Who may use the proxy; `None` lets everybody.
+    pub accounts: Option<Arc<Accounts>>,
+    /// Who has failed to log in at the proxy.
+    pub throttle: Throttle,
+    /// Opens the clients' data connections.
+    pub broker: Broker,
+    /// TLS towards clients, unless it is off.
+    pub tls: Option<ServerTls>,
+    /// The leg towards servers.
+    pub leg: LegConfig,
+    /// Which commands pass.
+    pub filter: Filter,
+    /// Where this program listens, which no client gets to by way of us.
+    pub own_listeners: OwnListeners,
+    /// How many may be connected.
+    pub limits: Limits,
+    /// Who is connected.
+    pub registry: Registry,
+    /// Where events go.
+    pub log: Log,
+    /// How long silence is borne.
+    pub timeouts: Timeouts,
+}
+
+/// Whose proxy it is.
+#[derive(Debug)]
+pub enum Kind {
+    /// The clients': they say where they want to go.
+    Forward(Allow),
+    /// The servers': clients see one server where there are several.
+    Reverse(Routes),
+    /// Nobody's: clients think that they talk to the server they called.
+    Transparent(Allow),
+}
+
+/// The leg towards servers.
+#[derive(Clone, Debug)]
+pub struct LegConfig {
+    /// Whether it is encrypted. Default [`ServerTlsChoice::Auto`].
+    pub tls: ServerTlsChoice,
+    /// Which certificates count; `None` if TLS is off.
+    pub client_tls: Option<ClientTls>,
+    /// Whether the administrator named the authority: then `Auto` asks for TLS on a plain client's behalf, too.
+    pub named_authority: bool,
+    /// Who opens the data connections. Default [`WayChoice::Auto`].
+    pub mode: WayChoice,
+    /// Ports to listen on in active mode. Default `None`: any.
+    pub active_ports: Option<RangeInclusive<u16>>,
+}
+
+/// Whether the leg towards the server is encrypted. A certificate that cannot be verified, and a server that
+/// refuses to encrypt data, are always the end of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerTlsChoice {
+    /// As the client's leg: a client under TLS gets TLS all the way or no session at all. A client in the clear
+    /// gets TLS if an authority was named and the server has TLS.
+    #[default]
+    Auto,
+    /// Always.
+    Required,
+    /// Never; also behind clients that use TLS.
+    Off,
+}
+
+/// Who opens the server's data connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WayChoice {
+    /// We do, and if that does not work, the server.
+    #[default]
+    Auto,
+    /// We do (EPSV, PASV).
+    Passive,
+    /// The server does (EPRT, PORT).
+    Active,
+}
+
+/// How long silence is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// No command and no transfer for so long ends a session with 421. Default 300 s (RFC 1123 §4.1.3.2).
+    pub idle: Duration,
+    /// A data connection that does not come, or brings nothing for so long, is given up. Default 30 s.
+    pub data: Duration,
+    /// From the connection to the end of the login. Default 60 s.
+    pub login: Duration,
+    /// How long running transfers may take to end after a shutdown has begun. Default 30 s.
+    pub drain: Duration,
+    /// From the name of a server to its greeting, TLS included. Default 15 s.
+    pub connect: Duration,
+    /// A server's reply. Default 60 s: a digest of a large file takes its time.
+    pub reply: Duration,
+    /// Passive mode towards the server: how long its port may take to answer. Default 5 s.
+    pub data_connect: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(300),
+            data: Duration::from_secs(30),
+            login: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+            connect: Duration::from_secs(15),
+            reply: Duration::from_secs(60),
+            data_connect: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A port that is open for control connections.
+#[derive(Debug)]
+pub struct Listener {
+    /// Bound and listening.
+    pub socket: TcpListener,
+    /// Whether TLS comes before the greeting.
+    pub implicit_tls: bool,
+}

@@ -1,0 +1,97 @@
+//! Which commands pass to the server.
+
+use portway_proto::{Code, Command, Reply, Site};
+
+/// Judges commands before they are passed on. The default passes every verb that portway knows and no other.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Nothing on the server can be changed. Default false.
+    pub read_only: bool,
+    /// Verbs outside the table of verbs pass, too. Default false: what a server does with them nobody knows.
+    pub unknown: bool,
+}
+
+impl Filter {
+    /// Whether a command may pass.
+    ///
+    /// # Errors
+    /// The reply for the client.
+    pub fn judge(&self, command: &Command<'_>) -> Result<(), Reply> {
+        if matches!(command, Command::Other { .. } | Command::Unserved { .. }) && !self.unknown {
+            return Err(Reply::new(Code::NOT_IMPLEMENTED, "The proxy does not pass this command on."));
+        }
+        if self.read_only && changes(command) {
+            return Err(Reply::new(Code::FILE_UNAVAILABLE, "Nothing can be changed by way of this proxy."));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a command changes something on the server, or may do so.
+pub(crate) fn changes(command: &Command<'_>) -> bool {
+    match command {
+        Command::Stor(_)
+        | Command::Appe(_)
+        | Command::Stou(_)
+        | Command::Dele(_)
+        | Command::Mkd(_)
+        | Command::Rmd(_)
+        | Command::Rmda(_)
+        | Command::Rnfr(_)
+        | Command::Rnto(_)
+        | Command::Mff { .. }
+        | Command::Mfmt { .. }
+        | Command::Comb(_)
+        | Command::Unserved { .. }
+        | Command::Other { .. } => true,
+        Command::Site(site) => !matches!(site, Site::Help(_) | Site::Idle(_)),
+        // Some servers set the time by `MDTM YYYYMMDDhhmmss path`.
+        Command::Mdtm(arg) => {
+            arg.get(..14).is_some_and(|time| time.iter().all(u8::is_ascii_digit))
+                && arg.get(14) == Some(&b' ')
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_only_lets_through_what_only_reads() {
+        let filter = Filter { read_only: true, unknown: true };
+        for (line, passes) in [
+            ("RETR a", true),
+            ("LIST", true),
+            ("CWD a", true),
+            ("SITE HELP", true),
+            ("MDTM a", true),
+            ("MDTM 20260101000000", true),
+            ("MDTM 20260101000000 a", false),
+            ("STOR a", false),
+            ("APPE a", false),
+            ("STOU", false),
+            ("DELE a", false),
+            ("RNFR a", false),
+            ("RNTO a", false),
+            ("MKD a", false),
+            ("RMD a", false),
+            ("MFMT 20260101000000 a", false),
+            ("MFF modify=20260101000000; a", false),
+            ("SITE CHMOD 644 a", false),
+            ("SITE EXEC rm", false),
+            ("XYZZY", false),
+        ] {
+            let command = Command::parse(line.as_bytes()).unwrap();
+            assert_eq!(filter.judge(&command).is_ok(), passes, "{line}");
+        }
+    }
+
+    #[test]
+    fn unknown_verbs_stay_here_unless_the_administrator_says_otherwise() {
+        let command = Command::parse(b"XYZZY now").unwrap();
+        assert!(Filter::default().judge(&command).is_err());
+        assert!(Filter { unknown: true, ..Filter::default() }.judge(&command).is_ok());
+    }
+}

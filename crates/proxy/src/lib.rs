@@ -1,0 +1,27 @@
+//! Forward, reverse and transparent FTP proxy.
+//!
+//! A client's session has two legs. Towards the client the proxy is a server: [`portway_proto::ServerSession`]
+//! judges what concerns the connection to the client (TLS, PASV, EPSV, PORT, EPRT). Towards the server it is a
+//! client: `upstream` logs in, passes commands on and finds a way to the server's data connections. What one leg
+//! speaks says nothing about the other: mode, address family and encryption are converted on the way.
+//!
+//! Nothing is copied through: commands are parsed and written anew, and so are replies. The data connections of
+//! both legs come from [`portway_data`], and [`portway_data::relay`] joins them.
+
+mod accept;
+mod allow;
+mod config;
+mod destination;
+mod features;
+mod filter;
+mod login;
+mod routes;
+mod session;
+mod upstream;
+
+pub use accept::{Proxy, Shutdown};
+pub use allow::{Allow, Denied, Rule, RuleError};
+pub use config::{Kind, LegConfig, Listener, ProxyConfig, ServerTlsChoice, Timeouts, WayChoice};
+pub use destination::{Destination, DestinationError};
+pub use filter::Filter;
+pub use routes::{Balance, Group, Match, Route, Routes, Scheme, Target, TargetError};

@@ -1,0 +1,157 @@
+//! From a destination or a route to a server that is connected.
+
+use std::io;
+use std::net::SocketAddr;
+
+use portway_ops::{Shown, UpstreamFailed, UpstreamOpened};
+use tokio::time::{Instant, timeout};
+
+use super::{End, Server, Session};
+use crate::routes::{Caller, Place, Scheme};
+use crate::upstream::{Goal, Lost, NoServer, Upstream, Wanted};
+use crate::{Allow, Denied, Destination, Kind, ServerTlsChoice};
+
+/// Addresses of one name that are tried.
+const MOST: usize = 16;
+
+impl Session {
+    /// Connects to where the client of a forward proxy wants to go.
+    pub(super) async fn connect_to(&mut self, to: &Destination) -> Result<Result<(), NoServer>, End> {
+        self.leave_server();
+        let Kind::Forward(allow) = &self.shared.config.kind else { return Ok(Err(NoServer::NoneLeft)) };
+        let own = &self.shared.config.own_listeners;
+        let (home, limit) = (self.local.ip(), self.shared.config.timeouts.connect);
+        let judged = async {
+            let addresses = timeout(limit, resolve(&to.host, to.port))
+                .await
+                .map_err(|_| NoServer::Lost(Lost::Silent(limit)))??;
+            judge(allow, own, home, &to.host, addresses)
+        };
+        let addresses = match self.control.attend(judged).await? {
+            Ok(addresses) => addresses,
+            Err(error) => return Ok(Err(self.no_server(&to.host, error))),
+        };
+        let scheme = if to.implicit_tls() { Scheme::Ftps } else { Scheme::Ftp };
+        self.reach(Goal { host: to.host.clone(), addresses, tls: self.wanted(scheme) }, None).await
+    }
+
+    /// Connects to the server that the routes choose for this user, or to the next one that is alive.
+    pub(super) async fn connect_for(&mut self, user: &[u8]) -> Result<Result<(), NoServer>, End> {
+        self.leave_server();
+        let Kind::Reverse(routes) = &self.shared.config.kind else { return Ok(Err(NoServer::NoneLeft)) };
+        let sni = self.control.tls_info().and_then(|tls| tls.sni.clone());
+        let caller = Caller {
+            user,
+            host: self.host.as_deref(),
+            sni: sni.as_deref(),
+            client: self.peer.ip().to_canonical(),
+        };
+        let Some(route) = routes.choose(caller) else { return Ok(Err(NoServer::NoneLeft)) };
+        let filter = route.filter.clone();
+        let servers = route.group.order(Instant::now().into_std());
+        let mut last = NoServer::NoneLeft;
+        for server in servers {
+            let target = server.target.clone();
+            let addresses = match self.control.attend(resolve(&target.host, target.port)).await? {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    last = self.no_server(&target.host, error);
+                    server.has_failed(Instant::now().into_std());
+                    continue;
+                }
+            };
+            let goal = Goal { host: target.host.clone(), addresses, tls: self.wanted(target.scheme) };
+            match self.reach(goal, Some(server.enter())).await? {
+                Ok(()) => {
+                    server.is_found(true);
+                    if let Some(filter) = filter {
+                        self.filter = filter;
+                    }
+                    return Ok(Ok(()));
+                }
+                Err(error) => {
+                    server.has_failed(Instant::now().into_std());
+                    last = error;
+                }
+            }
+        }
+        Ok(Err(last))
+    }
+
+    async fn reach(&mut self, goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let opening = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts);
+        let leg = match self.control.attend(opening).await? {
+            Ok(leg) => leg,
+            Err(error) => return Ok(Err(self.no_server(&goal.host, error))),
+        };
+        shared.config.log.record(UpstreamOpened {
+            session: self.entry.id(),
+            server: leg.peer(),
+            host: Shown::from(leg.host()),
+            from: leg.local(),
+            tls: leg.tls_version(),
+        });
+        self.upstream = Some(Box::new(Server { leg, user: Vec::new(), features: None, _place: place }));
+        Ok(Ok(()))
+    }
+
+    /// Whether the leg begins TLS; never less than the client has, unless the administrator says so.
+    fn wanted(&self, scheme: Scheme) -> Wanted {
+        let leg = &self.shared.config.leg;
+        match (scheme, leg.tls) {
+            (Scheme::Ftps, _) => Wanted::Implicit,
+            (Scheme::Ftpes, _) | (_, ServerTlsChoice::Required) => Wanted::Explicit,
+            (Scheme::Ftp, ServerTlsChoice::Off) => Wanted::Nothing,
+            (Scheme::Ftp, ServerTlsChoice::Auto) if self.dialogue.is_secure() => Wanted::Explicit,
+            (Scheme::Ftp, ServerTlsChoice::Auto) if leg.named_authority => Wanted::IfOffered,
+            (Scheme::Ftp, ServerTlsChoice::Auto) => Wanted::Nothing,
+        }
+    }
+
+    fn no_server(&self, host: &str, error: NoServer) -> NoServer {
+        let server = match &error {
+            NoServer::Unreachable { to, .. } => Some(*to),
+            _ => None,
+        };
+        self.shared.config.log.record(UpstreamFailed {
+            session: self.entry.id(),
+            host: Shown::from(host),
+            server,
+            cause: error.cause(),
+            detail: Shown::from(error.to_string()),
+        });
+        error
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, NoServer> {
+    let unknown = |source: io::Error| NoServer::UnknownHost { host: host.to_owned(), source };
+    let found: Vec<SocketAddr> =
+        tokio::net::lookup_host((host, port)).await.map_err(unknown)?.take(MOST).collect();
+    if found.is_empty() { Err(unknown(io::ErrorKind::NotFound.into())) } else { Ok(found) }
+}
+
+/// The addresses that may be dialled; these and no others are, so that the name cannot change its mind.
+fn judge(
+    allow: &Allow,
+    own: &portway_data::OwnListeners,
+    home: std::net::IpAddr,
+    host: &str,
+    addresses: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, NoServer> {
+    let mut denied = None;
+    let mut good = Vec::new();
+    for to in addresses {
+        match allow.judge(host, to) {
+            Ok(()) if own.leads_here(to, home) => denied = Some(Denied::Ourselves(to)),
+            Ok(()) => good.push(to),
+            Err(why) => denied = Some(why),
+        }
+    }
+    match (good.is_empty(), denied) {
+        (true, Some(why)) => Err(why.into()),
+        (true, None) => Err(NoServer::NoneLeft),
+        (false, _) => Ok(good),
+    }
+}

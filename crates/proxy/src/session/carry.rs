@@ -1,0 +1,172 @@
+//! The data of one transfer: both legs' connections, and the octets between them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portway_data::{DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, relay};
+use portway_net::ClientControlTls;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::channel::Pending;
+use crate::upstream::Channel;
+
+/// Which way the octets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From the server to the client.
+    Down,
+    /// From the client to the server.
+    Up,
+}
+
+/// What is needed to move the data of one transfer.
+pub(super) struct Carry {
+    pub(super) way: Way,
+    pub(super) client: Pending,
+    pub(super) server: Channel,
+    pub(super) server_tls: Option<ClientControlTls>,
+    pub(super) server_ip: IpAddr,
+    /// How long a data connection may take to come, or stand still.
+    pub(super) patience: Duration,
+}
+
+/// How it ended.
+pub(super) struct Carried {
+    /// The connection that takes the octets, still open: what the other leg says about the transfer decides
+    /// whether it ends well.
+    pub(super) sink: Option<DataConn>,
+    pub(super) facts: BothFacts,
+    pub(super) result: Result<(), Broken>,
+}
+
+/// How the two connections came about, as far as they did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BothFacts {
+    pub(super) client: Option<(Facts, bool)>,
+    pub(super) server: Option<(Facts, bool)>,
+}
+
+/// What broke, and on whose leg.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Client(Failure),
+    Server(String, &'static str),
+}
+
+impl Broken {
+    fn server(failure: &Failure) -> Self {
+        Self::Server(format!("on the server's side, {failure}"), failure.cause())
+    }
+}
+
+impl Carry {
+    /// Gets both connections and moves the octets. Dropping the future is ABOR: both are reset.
+    ///
+    /// `go` is notified when the server has said that it begins. A client in active mode is connected to only
+    /// then, so that no connection tells it of a transfer that never was.
+    pub(super) async fn run(self, go: &Notify, progress: &Progress) -> Carried {
+        let Self { way, client, server, server_tls, server_ip, patience } = self;
+        let mut facts = BothFacts::default();
+        let server_side = async {
+            let link = match server {
+                Channel::Link(link) => link,
+                Channel::Listening(listening) => {
+                    listening.accept(server_ip, patience).await.map_err(|error| no_link(&error))?
+                }
+            };
+            secure(link, server_tls.as_ref(), patience).await
+        };
+        let client_side = async { take(client, go, patience).await.map_err(Broken::Client) };
+        let (server, client) = match both(server_side, client_side).await {
+            Ok(both) => both,
+            Err((sink, broken)) => {
+                // Held, so that the drop is a reset.
+                drop(sink);
+                return Carried { sink: None, facts, result: Err(broken) };
+            }
+        };
+        facts.server = Some((server.facts().clone(), server.tls().is_some()));
+        facts.client = Some((client.facts().clone(), client.tls().is_some()));
+        let options = Options { stall: patience, ..Options::default() };
+        let (mut from, mut to) = match way {
+            Way::Down => (server, client),
+            Way::Up => (client, server),
+        };
+        let (from_client, to_client) = (way == Way::Up, way == Way::Down);
+        let on = |client: bool, failure: Failure| {
+            if client { Broken::Client(failure) } else { Broken::server(&failure) }
+        };
+        let result = match relay(&mut from, &mut to, options, progress).await {
+            // The end mark is answered at once: some servers wait for that before they say 226.
+            Ok(_) => from.finish().await.map_err(|failure| on(from_client, failure)),
+            Err(RelayError::From(failure)) => Err(on(from_client, failure)),
+            Err(RelayError::To(failure)) => Err(on(to_client, failure)),
+        };
+        let sink = result.is_ok().then_some(to);
+        Carried { sink, facts, result }
+    }
+}
+
+/// The server's connection, under TLS if its control connection is; held, so that dropping it is no end of file.
+async fn secure(link: Link, tls: Option<&ClientControlTls>, patience: Duration) -> Result<DataConn, Broken> {
+    let mut conn = match tls {
+        None => link.plain(),
+        Some(tls) => match timeout_at(Instant::now() + patience, link.secure(tls)).await {
+            Ok(conn) => conn.map_err(|failure| Broken::server(&failure))?,
+            Err(_) => return Err(Broken::server(&Failure::Stalled { quiet: patience })),
+        },
+    };
+    conn.hold();
+    Ok(conn)
+}
+
+fn no_link(error: &LinkError) -> Broken {
+    Broken::Server(format!("on the server's side, no data connection came: {error}"), "nobody_came")
+}
+
+/// The client's connection, once the server has begun.
+async fn take(client: Pending, go: &Notify, patience: Duration) -> Result<DataConn, Failure> {
+    match client {
+        Pending::Offer(_, mut offer) => {
+            // A client may wait for our part of the TLS handshake before anything else.
+            tokio::select! {
+                () = go.notified() => {}
+                arrived = offer.arrive() => {
+                    arrived?;
+                    go.notified().await;
+                }
+            }
+            offer.take(Instant::now() + patience).await
+        }
+        Pending::Dial(_, dial) => {
+            go.notified().await;
+            dial.connect(Instant::now() + patience).await
+        }
+        Pending::Nothing => Err(Failure::NoSocket(std::io::ErrorKind::NotConnected.into())),
+    }
+}
+
+/// Both connections, or the first failure with whatever connection to the server there is.
+async fn both(
+    server: impl Future<Output = Result<DataConn, Broken>>,
+    client: impl Future<Output = Result<DataConn, Broken>>,
+) -> Result<(DataConn, DataConn), (Option<DataConn>, Broken)> {
+    let (mut server, mut client) = (std::pin::pin!(server), std::pin::pin!(client));
+    tokio::select! {
+        done = &mut server => {
+            let server = done.map_err(|broken| (None, broken))?;
+            match client.await {
+                Ok(client) => Ok((server, client)),
+                Err(broken) => Err((Some(server), broken)),
+            }
+        }
+        done = &mut client => {
+            let client = done.map_err(|broken| (None, broken))?;
+            match server.await {
+                Ok(server) => Ok((server, client)),
+                Err(broken) => Err((None, broken)),
+            }
+        }
+    }
+}

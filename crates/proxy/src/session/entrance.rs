@@ -1,0 +1,259 @@
+//! Logging in: at the proxy, if it asks for that, and at the server.
+
+use std::sync::Arc;
+
+use portway_accounts::{Delay, Secret};
+use portway_ops::{Login as Logged, LoginResult, Refused, SessionState, Shown};
+use portway_proto::{Action, Code, Command, RawReply, Verdict};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::command::not_connected;
+use super::{End, Session};
+use crate::Kind;
+use crate::login::{Step, Then};
+use crate::upstream::NoServer;
+
+impl Session {
+    /// USER, PASS and ACCT.
+    pub(super) async fn enter(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
+        if let Command::User(_) = command {
+            // The dialogue knows what must come before, such as TLS, and who is no FTP client at all.
+            let action = self.dialogue.line(line);
+            if !matches!(&action, Action::Reply(reply) if reply.code() == Code::NEED_PASSWORD) {
+                return self.act(action).await;
+            }
+        }
+        let forward = matches!(self.shared.config.kind, Kind::Forward(_));
+        let connected = self.upstream.is_some();
+        let step = match command {
+            Command::User(name) if forward => self.login.user(name, connected),
+            Command::User(name) => return self.log_in_behind(line, name).await,
+            Command::Pass(secret) if forward => self.login.password(secret),
+            Command::Acct(secret) if forward => self.login.account(secret),
+            _ => Step::Pass,
+        };
+        match step {
+            Step::AskPassword => self.say(Code::NEED_PASSWORD, "Password of the proxy's account, please."),
+            Step::AskAccount => self.say(Code::NEED_ACCOUNT, "Now ACCT with the password for this proxy."),
+            Step::Refuse(why) => self.say(Code::NOT_LOGGED_IN, why),
+            Step::Check { name, secret, then } => {
+                if self.check(&name, &secret).await? {
+                    self.login.checked();
+                    return self.go(then).await;
+                }
+            }
+            Step::Go(then) => return self.go(then).await,
+            Step::Pass if self.upstream.is_none() => {
+                self.say(Code::BAD_SEQUENCE, "USER comes before PASS and ACCT.");
+            }
+            Step::Pass => {
+                if let (Command::User(name), Some(server)) = (&command, &mut self.upstream) {
+                    server.user = name.to_vec();
+                }
+                return self.log_in(&command).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on after the login at the proxy.
+    pub(super) async fn go(&mut self, then: Then) -> Result<(), End> {
+        match then {
+            Then::Welcome => {
+                self.say(Code::LOGGED_IN, "Logged in at the proxy; now USER name@host, or OPEN host.");
+            }
+            Then::Connect(to) => match self.connect_to(&to).await? {
+                Ok(()) => {
+                    let greeting = self.upstream.as_ref().map(|server| server.leg.greeting().clone());
+                    let words = greeting.map(|reply| crate::upstream::shown(&reply)).unwrap_or_default();
+                    self.say(Code::READY, format_args!("Connected to {to} ({words}); now USER."));
+                }
+                Err(error) => return self.refuse_server(&error),
+            },
+            Then::LogIn { to, user, password } => {
+                // Leaving the old server forgets the name that the dialogue was told.
+                let connected = self.connect_to(&to).await?;
+                let _ = self.dialogue.command(Command::User(&user));
+                match connected {
+                    Ok(()) => {
+                        if let Some(server) = &mut self.upstream {
+                            server.user.clone_from(&user);
+                        }
+                        return self.log_in_with(&user, password).await;
+                    }
+                    Err(error) => return self.refuse_server(&error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A reverse or transparent proxy: the name decides where to, and goes there as it is.
+    async fn log_in_behind(&mut self, line: &[u8], name: &[u8]) -> Result<(), End> {
+        let connected = self.connect_for(name).await?;
+        let _ = self.dialogue.line(line);
+        match connected {
+            Ok(()) => {
+                if let Some(server) = &mut self.upstream {
+                    server.user = name.to_vec();
+                }
+                self.log_in_with(name, None).await
+            }
+            Err(error) => self.refuse_server(&error),
+        }
+    }
+
+    /// Tells the client why there is no server. Who tries one after the other is sent away, as one who guesses
+    /// passwords.
+    fn refuse_server(&mut self, error: &NoServer) -> Result<(), End> {
+        let enough = matches!(self.dialogue.verified(Verdict::Rejected), Action::Close(_));
+        if matches!(error, NoServer::NotAllowed(_)) {
+            self.shared.config.log.record(Refused {
+                session: Some(self.entry.id()),
+                peer: self.peer.ip().to_canonical(),
+                what: "destination",
+                why: "not_allowed",
+            });
+        }
+        let code = if error.may_pass() { Code::UNAVAILABLE } else { Code::NOT_LOGGED_IN };
+        // A reverse proxy does not tell strangers how its network looks.
+        match self.shared.config.kind {
+            Kind::Reverse(_) => self.say(code, "The server behind this proxy is not available."),
+            Kind::Forward(_) | Kind::Transparent(_) => self.say(code, format_args!("{error}.")),
+        }
+        if enough { Err(End::REFUSED) } else { Ok(()) }
+    }
+
+    async fn log_in_with(&mut self, user: &[u8], password: Option<Zeroizing<Vec<u8>>>) -> Result<(), End> {
+        let Some(password) = password else { return self.log_in(&Command::User(user)).await };
+        let Some(reply) = self.ask(&Command::User(user)).await? else { return Ok(()) };
+        match reply.code {
+            331..=336 => self.log_in(&Command::Pass(&password)).await,
+            _ => self.judged(&reply).await,
+        }
+    }
+
+    /// Passes a step of the login on.
+    async fn log_in(&mut self, command: &Command<'_>) -> Result<(), End> {
+        if self.upstream.is_none() {
+            self.control.queue(&not_connected());
+            return Ok(());
+        }
+        self.entry.set_state(SessionState::LoggingIn);
+        let reply = self.ask(command).await?;
+        self.entry.set_state(SessionState::Idle);
+        match reply {
+            Some(reply) => self.judged(&reply).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the server said to a step of the login.
+    async fn judged(&mut self, reply: &RawReply) -> Result<(), End> {
+        let refused = match reply.code {
+            200..=299 => match &mut self.upstream {
+                None => return Ok(()),
+                Some(server) => match self.control.attend(server.leg.protect()).await? {
+                    Ok(()) => {
+                        self.is_in();
+                        self.pass_reply(reply);
+                        return Ok(());
+                    }
+                    Err(NoServer::Lost(lost)) => return self.server_lost(&lost),
+                    Err(error) => {
+                        self.leave_server();
+                        return self.refuse_server(&error);
+                    }
+                },
+            },
+            300..=399 => {
+                self.pass_reply(reply);
+                return Ok(());
+            }
+            _ => reply,
+        };
+        self.log_login(Some("refused_by_server"));
+        match self.dialogue.verified(Verdict::Rejected) {
+            Action::Close(reply) => {
+                self.control.queue(&reply);
+                Err(End::REFUSED)
+            }
+            _ => {
+                self.pass_reply(refused);
+                Ok(())
+            }
+        }
+    }
+
+    /// The server let the user in.
+    fn is_in(&mut self) {
+        let _ = self.dialogue.verified(Verdict::Accepted(String::new()));
+        self.log_login(None);
+        let Some(server) = &self.upstream else { return };
+        let name = name_at(&server.user, server.leg.host());
+        if let Some(tls) = &self.tls {
+            tls.belong_to(Some(&name));
+        }
+        self.entry.set_user(Some(Shown::from(name)));
+    }
+
+    fn log_login(&self, reason: Option<&'static str>) {
+        let Some(server) = &self.upstream else { return };
+        self.shared.config.log.record(Logged {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            user: Shown::from(name_at(&server.user, server.leg.host())),
+            result: if reason.is_none() { LoginResult::Ok } else { LoginResult::Failed },
+            tls: self.control.tls_version(),
+            reason,
+        });
+    }
+
+    /// Checks an account of the proxy; if it is wrong, the client has been told.
+    async fn check(&mut self, name: &[u8], secret: &[u8]) -> Result<bool, End> {
+        let shared = Arc::clone(&self.shared);
+        let peer = self.peer.ip();
+        let checking = async {
+            match shared.config.throttle.delay(peer, Instant::now().into_std()) {
+                Delay::None => {}
+                Delay::Wait(pause) => tokio::time::sleep(pause).await,
+                Delay::Refuse => return Err("throttled"),
+            }
+            let _turn = shared.checks.acquire().await;
+            let Some(accounts) = shared.config.accounts.clone() else { return Ok(()) };
+            let (name, secret) = (name.to_vec(), Secret::new(secret));
+            match tokio::task::spawn_blocking(move || accounts.verify(&name, &secret).is_ok()).await {
+                Ok(true) => Ok(()),
+                _ => Err("wrong_credentials"),
+            }
+        };
+        let verdict = self.control.attend(checking).await?;
+        self.shared.config.log.record(Logged {
+            session: self.entry.id(),
+            peer: peer.to_canonical(),
+            user: Shown::new(name),
+            result: if verdict.is_ok() { LoginResult::Ok } else { LoginResult::Failed },
+            tls: self.control.tls_version(),
+            reason: verdict.err(),
+        });
+        match verdict {
+            Ok(()) => {
+                self.shared.config.throttle.succeeded(peer);
+                Ok(true)
+            }
+            Err(why) => {
+                if why != "throttled" {
+                    self.shared.config.throttle.failed(peer, Instant::now().into_std());
+                }
+                let verdict = if why == "throttled" { Verdict::TooMany } else { Verdict::Rejected };
+                let action = self.dialogue.verified(verdict);
+                self.act(action).await.map(|()| false)
+            }
+        }
+    }
+}
+
+fn name_at(user: &[u8], host: &str) -> Vec<u8> {
+    [user, b"@", host.as_bytes()].concat()
+}

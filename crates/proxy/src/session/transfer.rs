@@ -1,0 +1,548 @@
+//! A transfer through both legs, and what the client says meanwhile.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use portway_data::{Progress, Proven};
+use portway_net::Received;
+use portway_ops::{
+    Direction, Relayed, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
+};
+use portway_proto::client::{Answer, CommandId, Event};
+use portway_proto::{
+    Action, Code, Command, During, Mode, RawReply, Reply, Representation, Transfer, TransferKind,
+};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::carry::{BothFacts, Broken, Carried, Carry, Way};
+use super::channel::Pending;
+use super::command::not_connected;
+use super::{End, Session};
+use crate::upstream::{Lost, Opened};
+
+/// How long the server may take to explain a data connection that broke.
+const EXPLAIN: Duration = Duration::from_secs(5);
+
+/// How long it may take to confirm a transfer after the last octet: it may have to write them all out.
+const CONFIRM: Duration = Duration::from_secs(120);
+
+/// What becomes known while a transfer runs.
+struct Course {
+    way: Way,
+    id: CommandId,
+    begun: bool,
+    /// The server's final reply.
+    last: Option<RawReply>,
+    carried: Option<Carried>,
+    /// When the wait for what is missing ends.
+    until: Instant,
+}
+
+/// How the wait for a transfer ended.
+enum Ended {
+    Done,
+    /// ABOR.
+    Aborted,
+    /// The server is gone.
+    ServerLost(Lost),
+}
+
+/// What is known before the transfer runs, for its log lines.
+struct Record {
+    verb: &'static str,
+    path: Shown,
+    direction: Direction,
+    mode: &'static str,
+    announced: Option<SocketAddr>,
+    server_mode: &'static str,
+    server: SocketAddr,
+    began: Instant,
+    ascii: bool,
+    compressed: bool,
+    restart: u64,
+}
+
+impl Session {
+    /// RETR, STOR, LIST and their like.
+    pub(super) async fn begin_transfer(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
+        if self.upstream.is_some()
+            && let Err(refused) = self.filter.judge(&command)
+        {
+            self.control.queue(&refused);
+            return Ok(());
+        }
+        match self.dialogue.line(line) {
+            Action::Transfer(transfer) => self.transfer(&transfer, command).await,
+            action => self.act(action).await,
+        }
+    }
+
+    async fn transfer(&mut self, transfer: &Transfer<'_>, command: Command<'_>) -> Result<(), End> {
+        let began = Instant::now();
+        let pending = std::mem::replace(&mut self.pending, Pending::Nothing);
+        let Some(opened) = self.open_server_side(transfer).await? else { return Ok(()) };
+        let Some(server) = &mut self.upstream else {
+            self.control.queue(&not_connected());
+            return Ok(());
+        };
+        let direction = direction(&transfer.kind);
+        let record = Record {
+            verb: transfer.kind.verb().name(),
+            path: Shown::from(name_of(&transfer.kind)),
+            direction,
+            mode: pending.verb(),
+            announced: pending.announced(),
+            server_mode: opened.way.name(),
+            server: server.leg.peer(),
+            began,
+            ascii: transfer.representation == Representation::Ascii,
+            compressed: transfer.mode == Mode::Deflate,
+            restart: transfer.restart,
+        };
+        let id = match server.leg.send(&command).await {
+            Ok(Ok(id)) => id,
+            Ok(Err(refused)) => {
+                self.pass_reply(&refused);
+                return Ok(());
+            }
+            Err(lost) => return self.server_lost(&lost),
+        };
+        let timeouts = self.shared.config.timeouts;
+        let carry = Carry {
+            way: if direction == Direction::In { Way::Up } else { Way::Down },
+            client: pending,
+            server: opened.channel,
+            server_tls: server.leg.data_tls(),
+            server_ip: server.leg.peer().ip(),
+            patience: timeouts.data,
+        };
+        self.entry.set_state(SessionState::Transferring);
+        let info = TransferInfo { verb: record.verb, path: record.path.clone(), direction };
+        let live = self.entry.transfer(info);
+        let (go, progress) = (Notify::new(), Progress::default());
+        let until = Instant::now() + timeouts.reply;
+        let mut course = Course { way: carry.way, id, begun: false, last: None, carried: None, until };
+        let ended = {
+            let mut data = pin!(carry.run(&go, &progress));
+            self.beside(data.as_mut(), &go, &mut course, &progress).await
+        };
+        let ended = match ended {
+            Ok(Ended::Done) => self.complete(&mut course, &progress).await,
+            other => other,
+        };
+        live.add(progress.octets());
+        drop(live);
+        self.entry.set_state(SessionState::Idle);
+        self.conclude(ended, course, &record, &progress).await
+    }
+
+    /// The server's data channel, and REST again if the client sent one: commands about the channel came in
+    /// between, and RFC 959 §4.1.3 has the transfer follow at once. `None` if the client has been told why not.
+    async fn open_server_side(&mut self, transfer: &Transfer<'_>) -> Result<Option<Opened>, End> {
+        let Some(server) = &mut self.upstream else {
+            self.control.queue(&not_connected());
+            return Ok(None);
+        };
+        let opened = match self.control.attend(server.leg.open_data()).await? {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(tried)) => {
+                let why = format!("no data connection with the server ({tried})");
+                self.log_no_channel("server", None, "server_side", &why);
+                self.say(Code::CANT_OPEN_DATA, format_args!("There is {why}."));
+                return Ok(None);
+            }
+            Err(lost) => {
+                self.server_lost(&lost)?;
+                return Ok(None);
+            }
+        };
+        if self.control.take_abort() {
+            self.aborted();
+            return Ok(None);
+        }
+        if transfer.restart > 0 {
+            let Some(reply) = self.ask(&Command::Rest(transfer.restart)).await? else { return Ok(None) };
+            if reply.code >= 400 {
+                self.pass_reply(&reply);
+                return Ok(None);
+            }
+        }
+        Ok(Some(opened))
+    }
+
+    /// Runs the data beside both control channels.
+    async fn beside(
+        &mut self,
+        mut data: std::pin::Pin<&mut impl Future<Output = Carried>>,
+        go: &Notify,
+        course: &mut Course,
+        progress: &Progress,
+    ) -> Result<Ended, End> {
+        let mut news = Ok(true);
+        loop {
+            if self.heard(&news, progress)? {
+                return Ok(Ended::Aborted);
+            }
+            let Some(server) = &mut self.upstream else { return Ok(Ended::Done) };
+            if course.is_decided() {
+                return Ok(Ended::Done);
+            }
+            let (moving, silent) = (course.carried.is_none(), self.control.is_silent());
+            // While octets move, the pump watches over the time.
+            let timed = !(moving && course.begun && course.last.is_none());
+            let far = Instant::now() + Duration::from_secs(24 * 3600);
+            tokio::select! {
+                biased;
+                event = server.leg.event(far), if course.last.is_none() => match event {
+                    Err(lost) => return Ok(Ended::ServerLost(lost)),
+                    Ok(Some(Event::Unsolicited(reply))) if reply.code == 421 => {
+                        return Ok(Ended::ServerLost(Lost::Closed(Some(reply))));
+                    }
+                    Ok(Some(Event::Answer(answer))) => {
+                        if !answer.fits {
+                            return Ok(Ended::ServerLost(Lost::OutOfStep(answer.reply)));
+                        }
+                        self.answered(answer, go, course);
+                    }
+                    Ok(_) => {}
+                },
+                carried = &mut data, if moving => {
+                    let failed = carried.result.is_err();
+                    course.until = Instant::now() + if failed { EXPLAIN } else { CONFIRM };
+                    course.carried = Some(carried);
+                    if !failed && course.way == Way::Up {
+                        // The server waits for the end mark, which is not ours to give yet.
+                        return Ok(Ended::Done);
+                    }
+                },
+                exchanged = self.control.exchange(), if !silent => news = exchanged,
+                () = tokio::time::sleep_until(course.until), if timed => return Ok(Ended::Done),
+            }
+        }
+    }
+
+    /// A reply of the server's to the transfer command.
+    fn answered(&mut self, answer: Answer, go: &Notify, course: &mut Course) {
+        if answer.id != course.id {
+            return;
+        }
+        if !answer.last {
+            if !std::mem::replace(&mut course.begun, true) {
+                self.pass_reply(&answer.reply);
+                go.notify_one();
+            }
+            return;
+        }
+        if answer.reply.code < 300 && !course.begun {
+            // Some servers say nothing but 226 when they have little to send.
+            course.begun = true;
+            self.say(Code::OPENING_DATA, "Here it comes.");
+            go.notify_one();
+        }
+        // What was sent may still be on its way through us.
+        course.until = Instant::now() + if answer.reply.code >= 400 { EXPLAIN } else { CONFIRM };
+        course.last = Some(answer.reply);
+    }
+
+    /// The octets have arrived. An upload is ended only if the client is still there: without TLS the end of a
+    /// program that was killed looks like the end of its file. Then the server's word is awaited.
+    async fn complete(&mut self, course: &mut Course, progress: &Progress) -> Result<Ended, End> {
+        let Some(carried) = &mut course.carried else { return Ok(Ended::Done) };
+        if course.way == Way::Up
+            && carried.result.is_ok()
+            && let Some(sink) = carried.sink.take()
+        {
+            let news = self.control.read_to_end().await;
+            match self.heard(&news, progress) {
+                Ok(false) => {}
+                Ok(true) => {
+                    drop(sink);
+                    return Ok(Ended::Aborted);
+                }
+                Err(end) => {
+                    drop(sink);
+                    return Err(end);
+                }
+            }
+            if let (Err(failure), Some(carried)) = (sink.finish().await, &mut course.carried) {
+                carried.result =
+                    Err(Broken::Server(format!("on the server's side, {failure}"), failure.cause()));
+            }
+            course.until = Instant::now() + CONFIRM;
+        }
+        if course.last.is_some() {
+            return Ok(Ended::Done);
+        }
+        let idle = Notify::new();
+        let mut never = pin!(std::future::pending::<Carried>());
+        self.beside(never.as_mut(), &idle, course, progress).await
+    }
+
+    /// Ends the client's data connection, well or not, and says so.
+    async fn conclude(
+        &mut self,
+        ended: Result<Ended, End>,
+        course: Course,
+        record: &Record,
+        progress: &Progress,
+    ) -> Result<(), End> {
+        let Course { last, carried, .. } = course;
+        let (sink, facts, result) = match carried {
+            Some(carried) => (carried.sink, carried.facts, Some(carried.result)),
+            None => (None, BothFacts::default(), None),
+        };
+        let code = last.as_ref().map_or(0, |reply| reply.code);
+        self.log_relayed(record, &facts, progress, code);
+        let (reply, cause) = match ended {
+            Err(end) => {
+                drop(sink);
+                self.log_transfer(
+                    record,
+                    &facts,
+                    progress,
+                    (TransferResult::Aborted, 426, Some("control_lost")),
+                );
+                self.upstream = None;
+                return Err(end);
+            }
+            Ok(Ended::Aborted) => {
+                drop(sink);
+                self.log_transfer(record, &facts, progress, (TransferResult::Aborted, 426, Some("abor")));
+                return self.abort_server().await;
+            }
+            Ok(Ended::ServerLost(lost)) => {
+                drop(sink);
+                self.log_transfer(
+                    record,
+                    &facts,
+                    progress,
+                    (TransferResult::Failed, 426, Some("server_lost")),
+                );
+                self.log_lost(&lost);
+                self.leave_server();
+                self.say(Code::TRANSFER_ABORTED, format_args!("{lost}; the transfer is cut short."));
+                return match self.shared.config.kind {
+                    crate::Kind::Forward(_) => Ok(()),
+                    _ => Err(End::SERVER_LOST),
+                };
+            }
+            Ok(Ended::Done) => self.verdict(sink, result, last.as_ref(), record, progress).await,
+        };
+        let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
+        self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));
+        self.control.queue(&reply);
+        if last.is_none() {
+            // Who does not answer now would answer later, to something else.
+            let lost = Lost::Silent(CONFIRM);
+            self.log_lost(&lost);
+            self.upstream = None;
+            return self.server_lost(&lost);
+        }
+        Ok(())
+    }
+
+    /// What the client is told, by what both legs have to say.
+    async fn verdict(
+        &mut self,
+        sink: Option<portway_data::DataConn>,
+        result: Option<Result<(), Broken>>,
+        last: Option<&RawReply>,
+        record: &Record,
+        progress: &Progress,
+    ) -> (Reply, Option<&'static str>) {
+        let good = last.is_some_and(|reply| reply.code < 300);
+        let aborted = |text: String| Reply::new(Code::TRANSFER_ABORTED, text);
+        match (result, last) {
+            (Some(Err(Broken::Client(failure))), _) => {
+                self.log_no_channel(record.mode, record.announced, failure.cause(), &failure);
+                (Reply::new(failure.code(), capitalized(&format!("{failure}."))), Some(failure.cause()))
+            }
+            // Reset after the final reply with nothing sent: how some servers end an empty listing.
+            (Some(Err(Broken::Server(why, cause))), Some(_)) if good && progress.octets() > 0 => {
+                (aborted(capitalized(&format!("{why}."))), Some(cause))
+            }
+            (Some(Err(Broken::Server(why, cause))), None) => {
+                (aborted(capitalized(&format!("{why}."))), Some(cause))
+            }
+            (Some(Ok(())), None) => {
+                (aborted("The server did not confirm the transfer.".to_owned()), Some("not_confirmed"))
+            }
+            (None, None) => (aborted("The server did not answer.".to_owned()), Some("no_answer")),
+            (None, Some(_)) if good => {
+                (aborted("The data did not come to an end.".to_owned()), Some("stalled"))
+            }
+            (_, Some(reply)) => {
+                let passed = Reply::passed_on(reply);
+                let passed = passed.unwrap_or_else(|| aborted("The server's reply has no code.".to_owned()));
+                if !good {
+                    drop(sink);
+                    return (passed, Some("refused_by_server"));
+                }
+                // A file from the server ends here only now that the server has called it whole.
+                match sink {
+                    Some(sink) => match sink.finish().await {
+                        Ok(()) => (passed, None),
+                        Err(failure) => (
+                            Reply::new(failure.code(), capitalized(&format!("{failure}."))),
+                            Some(failure.cause()),
+                        ),
+                    },
+                    None => (passed, None),
+                }
+            }
+        }
+    }
+
+    fn aborted(&mut self) {
+        // RFC 959 §4.1.3: 426 for the transfer, then 226 for the ABOR.
+        self.say(Code::TRANSFER_ABORTED, "Transfer aborted.");
+        self.say(Code::TRANSFER_COMPLETE, "ABOR done.");
+    }
+
+    /// Passes ABOR on: the data connections are gone already, and now the server's replies have to come in.
+    async fn abort_server(&mut self) -> Result<(), End> {
+        self.aborted();
+        self.control.flush().await.map_err(|_| End::RESET)?;
+        let Some(server) = &mut self.upstream else { return Ok(()) };
+        let settled = async {
+            let abort = match server.leg.send(&Command::Abor).await? {
+                Ok(abort) => abort,
+                Err(_) => return Ok(()),
+            };
+            let deadline = Instant::now() + EXPLAIN;
+            loop {
+                let answer = server.leg.answer(deadline).await?;
+                if answer.last && answer.id == abort {
+                    return Ok::<(), Lost>(());
+                }
+            }
+        };
+        match self.control.attend(settled).await? {
+            Ok(()) => Ok(()),
+            Err(lost) => self.server_lost(&lost),
+        }
+    }
+
+    /// Sorts what came while a transfer runs; true is ABOR.
+    fn heard(&mut self, news: &io::Result<bool>, progress: &Progress) -> Result<bool, End> {
+        while !self.control.must_flush() {
+            let Some(received) = self.control.take_new_line() else { break };
+            let Received::Line(line) = &received else {
+                self.control.put_back(received);
+                continue;
+            };
+            let during = Command::parse(line).map_or(During::Later, |command| command.during_transfer());
+            match during {
+                During::Abort => return Ok(true),
+                During::Now if !self.control.has_waiting() => {
+                    let reply = match self.dialogue.line(line) {
+                        Action::Reply(reply) => reply,
+                        Action::Status => self
+                            .dialogue
+                            .status(&[format!("{} octets have been transferred", progress.octets())]),
+                        _ => Reply::new(Code::NOT_IMPLEMENTED, "Not while a transfer runs."),
+                    };
+                    self.control.queue(&reply);
+                }
+                _ => self.control.put_back(received),
+            }
+        }
+        match news {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(End::RESET),
+            // A client that said QUIT and closed its side still gets its file (RFC 959 §4.1.1).
+            news if self.control.is_abandoned() => {
+                Err(if news.is_err() { End::RESET } else { End::PEER_CLOSED })
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn log_relayed(&self, record: &Record, facts: &BothFacts, progress: &Progress, code: u16) {
+        let tls = facts.server.as_ref().is_some_and(|(_, tls)| *tls);
+        self.shared.config.log.record(Relayed {
+            session: self.entry.id(),
+            server: record.server,
+            verb: record.verb,
+            path: record.path.clone(),
+            bytes: progress.octets(),
+            seconds: record.began.elapsed().into(),
+            mode: record.server_mode,
+            tls,
+            resumed: facts.server.as_ref().filter(|_| tls).map(|(facts, _)| resumed(facts.proven)),
+            code,
+        });
+    }
+
+    fn log_transfer(
+        &self,
+        record: &Record,
+        facts: &BothFacts,
+        progress: &Progress,
+        (result, code, cause): (TransferResult, u16, Option<&'static str>),
+    ) {
+        let tls = facts.client.as_ref().is_some_and(|(_, tls)| *tls);
+        let user = self.dialogue.user().unwrap_or_default();
+        self.shared.config.log.record(Logged {
+            session: self.entry.id(),
+            peer: self.peer.ip().to_canonical(),
+            user: Shown::from(user),
+            anonymous: matches!(user, b"anonymous" | b"ftp"),
+            verb: record.verb,
+            path: record.path.clone(),
+            direction: record.direction,
+            bytes: progress.octets(),
+            seconds: record.began.elapsed().into(),
+            mode: record.mode,
+            port: record.announced.map_or(0, |addr| addr.port()),
+            tls,
+            resumed: facts.client.as_ref().filter(|_| tls).map(|(facts, _)| resumed(facts.proven)),
+            ascii: record.ascii,
+            compressed: record.compressed,
+            restart_offset: record.restart,
+            result,
+            code,
+            cause,
+        });
+    }
+}
+
+impl Course {
+    /// Whether nothing more needs to be known.
+    fn is_decided(&self) -> bool {
+        match (&self.carried, &self.last) {
+            (Some(_), Some(_)) => true,
+            // Refused before it began: no octet will come.
+            (None, Some(reply)) => reply.code >= 400 && !self.begun,
+            _ => false,
+        }
+    }
+}
+
+fn resumed(proven: Proven) -> bool {
+    matches!(proven, Proven::Resumed | Proven::Sibling)
+}
+
+fn direction(kind: &TransferKind<'_>) -> Direction {
+    match kind {
+        TransferKind::Retr(_) => Direction::Out,
+        TransferKind::Stor(_) | TransferKind::Appe(_) | TransferKind::Stou(_) => Direction::In,
+        TransferKind::List(_) | TransferKind::Nlst(_) | TransferKind::Mlsd(_) => Direction::List,
+    }
+}
+
+/// The name as the client gave it.
+fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
+    match *kind {
+        TransferKind::Retr(name) | TransferKind::Stor(name) | TransferKind::Appe(name) => name,
+        TransferKind::Stou(name) | TransferKind::Mlsd(name) => name.unwrap_or_default(),
+        TransferKind::List(arg) | TransferKind::Nlst(arg) => arg.path.unwrap_or_default(),
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

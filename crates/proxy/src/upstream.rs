@@ -1,0 +1,365 @@
+//! The leg towards the server: one control connection, as its client.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use portway_net::{ClientControlTls, ClientTls, Control, TlsError, connect_first, prepare_control};
+use portway_proto::client::{Answer, ClientSession, CommandId, Event};
+use portway_proto::{Command, Mechanism, Protection, RawReply, printable};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{Denied, LegConfig, Timeouts};
+
+mod data;
+
+pub(crate) use data::{Channel, Opened};
+
+/// How long a server may take to answer QUIT.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A session with a server on behalf of one client.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    control: Control,
+    session: ClientSession,
+    host: String,
+    peer: SocketAddr,
+    local: SocketAddr,
+    tls: Option<ClientControlTls>,
+    greeting: RawReply,
+    leg: LegConfig,
+    timeouts: Timeouts,
+    ways: data::Ways,
+}
+
+/// Where to, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    /// The name (or address) that the certificate must bear.
+    pub(crate) host: String,
+    /// Its addresses, judged.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) tls: Wanted,
+}
+
+/// Whether and how TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Nothing,
+    /// AUTH TLS; in the clear if the server has none.
+    IfOffered,
+    /// AUTH TLS or no session.
+    Explicit,
+    /// From the first octet.
+    Implicit,
+}
+
+/// Why there is no session with a server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoServer {
+    #[error("{0}")]
+    NotAllowed(#[from] Denied),
+    #[error("the name {host} leads nowhere ({source})")]
+    UnknownHost { host: String, source: io::Error },
+    #[error("{to} cannot be reached ({source})")]
+    Unreachable { to: SocketAddr, source: io::Error },
+    #[error("the server said: {}", shown(.0))]
+    Refused(RawReply),
+    #[error(
+        "the server has no TLS ({}); the proxy never goes on in the clear by itself, its administrator may choose --upstream-tls off",
+        shown(.0)
+    )]
+    NoTls(RawReply),
+    #[error(
+        "the server encrypts no data connections ({}); the proxy's administrator may choose --upstream-tls off",
+        shown(.0)
+    )]
+    NoDataTls(RawReply),
+    #[error("TLS with the server failed: {0}")]
+    Tls(#[from] TlsError),
+    #[error("the server sent text in the clear behind its AUTH reply: somebody may be in between")]
+    Injected,
+    #[error("{0}")]
+    Lost(#[from] Lost),
+    #[error("no server is available")]
+    NoneLeft,
+}
+
+/// How a control connection to a server ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    #[error("the server closed the connection{}", .0.as_ref().map(|reply| format!(": {}", shown(reply))).unwrap_or_default())]
+    Closed(Option<RawReply>),
+    #[error("the connection to the server broke ({0})")]
+    Broken(#[source] io::Error),
+    #[error("the server did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("the server's reply fits no command of ours: {}", shown(.0))]
+    OutOfStep(RawReply),
+    #[error("the server does not speak FTP ({0})")]
+    NotFtp(#[from] portway_proto::ReplyError),
+}
+
+impl NoServer {
+    /// One word for the log.
+    pub(crate) fn cause(&self) -> &'static str {
+        match self {
+            Self::NotAllowed(_) => "not_allowed",
+            Self::UnknownHost { .. } => "unknown_host",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Refused(_) => "refused",
+            Self::NoTls(_) | Self::NoDataTls(_) => "no_tls",
+            Self::Tls(_) | Self::Injected => "tls",
+            Self::Lost(_) => "lost",
+            Self::NoneLeft => "none_left",
+        }
+    }
+
+    /// Whether another try later may succeed (421), or nothing but a change of settings helps (530).
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Lost(_) | Self::NoneLeft => true,
+            Self::Refused(reply) => reply.code < 500,
+            _ => false,
+        }
+    }
+}
+
+impl Upstream {
+    /// Connects, and begins TLS; the login is the client's.
+    pub(crate) async fn open(goal: &Goal, leg: &LegConfig, timeouts: Timeouts) -> Result<Self, NoServer> {
+        let late = || NoServer::Lost(Lost::Silent(timeouts.connect));
+        timeout(timeouts.connect, Self::reach(goal, leg, timeouts)).await.map_err(|_| late())?
+    }
+
+    async fn reach(goal: &Goal, leg: &LegConfig, timeouts: Timeouts) -> Result<Self, NoServer> {
+        let (stream, to) = match connect_first(&goal.addresses, timeouts.connect).await {
+            Ok((stream, to, _)) => (stream, to),
+            Err(Some((to, source))) => return Err(NoServer::Unreachable { to, source }),
+            Err(None) => return Err(NoServer::NoneLeft),
+        };
+        let of_socket = |source| NoServer::Unreachable { to, source };
+        prepare_control(&stream).map_err(of_socket)?;
+        let (peer, local) = (stream.peer_addr().map_err(of_socket)?, stream.local_addr().map_err(of_socket)?);
+        let mut upstream = Self {
+            control: Control::from(stream),
+            session: ClientSession::new(),
+            host: goal.host.clone(),
+            peer,
+            local,
+            tls: None,
+            greeting: RawReply::default(),
+            leg: leg.clone(),
+            timeouts,
+            ways: data::Ways::new(leg.mode, peer.ip()),
+        };
+        if goal.tls == Wanted::Implicit {
+            upstream = upstream.start_tls().await?;
+        }
+        upstream.greet().await?;
+        if matches!(goal.tls, Wanted::Explicit | Wanted::IfOffered) {
+            let reply = upstream.call(&Command::Auth(Mechanism::Tls)).await?;
+            match reply.code {
+                234 | 334 => upstream = upstream.start_tls().await?,
+                500..=599 if goal.tls == Wanted::IfOffered => {}
+                _ => return Err(NoServer::NoTls(reply)),
+            }
+        }
+        Ok(upstream)
+    }
+
+    async fn greet(&mut self) -> Result<(), NoServer> {
+        let deadline = Instant::now() + self.timeouts.connect;
+        loop {
+            let answer = self.answer(deadline).await?;
+            if answer.id != CommandId::GREETING {
+                return Err(Lost::OutOfStep(answer.reply).into());
+            }
+            if answer.reply.code >= 400 {
+                return Err(NoServer::Refused(answer.reply));
+            }
+            if !answer.fits {
+                return Err(Lost::OutOfStep(answer.reply).into());
+            }
+            if answer.last {
+                self.greeting = answer.reply;
+                return Ok(());
+            }
+        }
+    }
+
+    async fn start_tls(mut self) -> Result<Self, NoServer> {
+        if self.session.tls_started() {
+            return Err(NoServer::Injected);
+        }
+        let missing = || TlsError::Setup("this proxy has TLS towards servers turned off".to_owned());
+        let client: &ClientTls = self.leg.client_tls.as_ref().ok_or_else(missing)?;
+        let tls = client.control(&self.host)?;
+        self.control = self.control.connect_tls(&tls).await?;
+        self.tls = Some(tls);
+        Ok(self)
+    }
+
+    /// Has the server encrypt data, once it has let the user in.
+    pub(crate) async fn protect(&mut self) -> Result<(), NoServer> {
+        if self.tls.is_none() {
+            return Ok(());
+        }
+        // RFC 4217 §8: PBSZ comes before PROT. Its refusal shows in PROT's.
+        self.call(&Command::Pbsz(0)).await?;
+        let reply = self.call(&Command::Prot(Protection::Private)).await?;
+        if reply.code >= 300 { Err(NoServer::NoDataTls(reply)) } else { Ok(()) }
+    }
+
+    /// The server's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Our end of the control connection.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The server as it was named.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What the server greeted us with.
+    pub(crate) fn greeting(&self) -> &RawReply {
+        &self.greeting
+    }
+
+    /// The version of TLS; `None` in clear.
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        self.control.tls().map(|tls| tls.version)
+    }
+
+    /// TLS for data connections.
+    pub(crate) fn data_tls(&self) -> Option<ClientControlTls> {
+        self.tls.clone()
+    }
+
+    /// Sends one command and waits for its final reply, whatever that is.
+    pub(crate) async fn call(&mut self, command: &Command<'_>) -> Result<RawReply, Lost> {
+        let id = match self.send(command).await? {
+            Ok(id) => id,
+            Err(refused) => return Ok(refused),
+        };
+        let deadline = Instant::now() + self.timeouts.reply;
+        loop {
+            let answer = self.answer(deadline).await?;
+            if !answer.fits {
+                return Err(Lost::OutOfStep(answer.reply));
+            }
+            if answer.id == id && answer.last {
+                return if answer.reply.code == 421 {
+                    Err(Lost::Closed(Some(answer.reply)))
+                } else {
+                    Ok(answer.reply)
+                };
+            }
+        }
+    }
+
+    /// Sends a command; its answers come as events. The inner error is a reply in the server's place, for what
+    /// no line can hold.
+    pub(crate) async fn send(&mut self, command: &Command<'_>) -> Result<Result<CommandId, RawReply>, Lost> {
+        let id = match self.session.send(command) {
+            Ok(id) => id,
+            Err(error) => {
+                return Ok(Err(RawReply { code: 501, lines: vec![error.to_string().into_bytes()] }));
+            }
+        };
+        let octets = self.session.take_output();
+        let limit = self.timeouts.reply;
+        let sent = timeout(limit, async {
+            self.control.write_all(&octets).await?;
+            self.control.flush().await
+        });
+        match sent.await {
+            Ok(Ok(())) => Ok(Ok(id)),
+            Ok(Err(error)) => Err(self.last_words().await.unwrap_or(Lost::Broken(error))),
+            Err(_) => Err(Lost::Silent(limit)),
+        }
+    }
+
+    /// What the server said before it closed.
+    async fn last_words(&mut self) -> Option<Lost> {
+        let deadline = Instant::now() + Duration::from_millis(200);
+        match self.event(deadline).await {
+            Ok(Some(Event::Answer(Answer { reply, .. }) | Event::Unsolicited(reply))) => {
+                Some(Lost::Closed(Some(reply)))
+            }
+            Ok(_) => None,
+            Err(lost) => Some(lost),
+        }
+    }
+
+    /// The next answer to a command of ours.
+    pub(crate) async fn answer(&mut self, deadline: Instant) -> Result<Answer, Lost> {
+        let began = Instant::now();
+        loop {
+            match self.event(deadline).await? {
+                Some(Event::Answer(answer)) => return Ok(answer),
+                Some(Event::Unsolicited(reply)) if reply.code == 421 => {
+                    return Err(Lost::Closed(Some(reply)));
+                }
+                Some(_) => {}
+                None => return Err(Lost::Silent(began.elapsed())),
+            }
+        }
+    }
+
+    /// The next thing the server says; `None` at the deadline. May be dropped and called again.
+    pub(crate) async fn event(&mut self, deadline: Instant) -> Result<Option<Event>, Lost> {
+        loop {
+            if let Some(event) = self.session.next_event() {
+                return Ok(Some(event?));
+            }
+            let mut buf = [0_u8; 4096];
+            match timeout_at(deadline, self.control.read(&mut buf)).await {
+                Ok(Ok(0)) => {
+                    return match self.session.next_event_at_end() {
+                        Some(event) => Ok(Some(event?)),
+                        None => Err(Lost::Closed(None)),
+                    };
+                }
+                Ok(Ok(n)) => self.session.feed(buf.get(..n).unwrap_or_default()),
+                Ok(Err(error)) => return Err(Lost::Broken(error)),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits until the server ends the session by itself; other words in between mean nothing. May be dropped.
+    pub(crate) async fn ends(&mut self) -> Lost {
+        loop {
+            let far = Instant::now() + Duration::from_secs(24 * 3600);
+            match self.event(far).await {
+                Err(lost) => return lost,
+                Ok(Some(Event::Unsolicited(reply))) if reply.code == 421 => return Lost::Closed(Some(reply)),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Says goodbye; whoever called need not wait for it.
+    pub(crate) async fn quit(mut self) {
+        let _ = timeout(GOODBYE, async {
+            if self.call(&Command::Quit).await.is_ok() {
+                let _ = self.control.shutdown().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// A reply as a person reads it, on one line.
+pub(crate) fn shown(reply: &RawReply) -> String {
+    let lines: Vec<String> = reply.lines.iter().map(|line| printable(line.trim_ascii())).collect();
+    format!("{} {}", reply.code, lines.join(" / "))
+}

@@ -1,0 +1,142 @@
+//! The server's data connections: passive before active, and what works is asked for first.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use portway_data::{Link, Listening};
+use portway_proto::client::{AddressTrust, passive};
+use portway_proto::{Announced, Command, Epsv, Family};
+
+use super::{Lost, Upstream, shown};
+use crate::WayChoice;
+
+/// A way to a data connection with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Epsv,
+    Pasv,
+    Port,
+    Eprt,
+}
+
+impl Way {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Epsv => "EPSV",
+            Self::Pasv => "PASV",
+            Self::Port => "PORT",
+            Self::Eprt => "EPRT",
+        }
+    }
+}
+
+/// The ways that are left, best first.
+#[derive(Clone, Debug)]
+pub(super) struct Ways(Vec<Way>);
+
+impl Ways {
+    pub(super) fn new(choice: WayChoice, server: IpAddr) -> Self {
+        let v4 = Family::of(server) == Family::V4;
+        let passive: &[Way] = if v4 { &[Way::Epsv, Way::Pasv] } else { &[Way::Epsv] };
+        let active: &[Way] = if v4 { &[Way::Eprt, Way::Port] } else { &[Way::Eprt] };
+        Self(match choice {
+            WayChoice::Passive => passive.to_vec(),
+            WayChoice::Active => active.to_vec(),
+            WayChoice::Auto => [passive, active].concat(),
+        })
+    }
+
+    /// A refused command is refused next time, too; a connection that failed may come about.
+    fn forget(&mut self, way: Way) {
+        self.0.retain(|&left| left != way);
+    }
+
+    fn put_last(&mut self, way: Way) {
+        self.forget(way);
+        self.0.push(way);
+    }
+}
+
+/// A data channel as far as it can be before the transfer command.
+#[derive(Debug)]
+pub(crate) enum Channel {
+    /// Passive: it stands.
+    Link(Link),
+    /// Active: the server is to connect here.
+    Listening(Listening),
+}
+
+/// A data channel and how it came about.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) way: Way,
+    pub(crate) channel: Channel,
+}
+
+/// Why one way failed: what the server refused, or what the network did.
+enum Failed {
+    Refused(String),
+    Network(String),
+}
+
+impl Upstream {
+    /// Opens a data channel by the first way that works as far as can be known before the transfer. The inner
+    /// error says what was tried.
+    ///
+    /// The address in a 227 is never followed: data connections go to the server we are talking to, or a hostile
+    /// one could send the proxy anywhere.
+    pub(crate) async fn open_data(&mut self) -> Result<Result<Opened, String>, Lost> {
+        let mut tried = Vec::new();
+        for way in self.ways.0.clone() {
+            let done = match way {
+                Way::Epsv | Way::Pasv => self.try_passive(way).await?,
+                Way::Port | Way::Eprt => self.try_active(way).await?,
+            };
+            match done {
+                Ok(channel) => return Ok(Ok(Opened { way, channel })),
+                Err(Failed::Refused(why)) => {
+                    self.ways.forget(way);
+                    tried.push(format!("{}: {why}", way.name()));
+                }
+                Err(Failed::Network(why)) => {
+                    self.ways.put_last(way);
+                    tried.push(format!("{}: {why}", way.name()));
+                }
+            }
+        }
+        if self.ways.0.is_empty() {
+            // Refusals may have been for the moment.
+            self.ways = Ways::new(self.leg.mode, self.peer.ip());
+        }
+        Ok(Err(tried.join("; ")))
+    }
+
+    async fn try_passive(&mut self, way: Way) -> Result<Result<Channel, Failed>, Lost> {
+        let command = if way == Way::Epsv { Command::Epsv(Epsv::Same) } else { Command::Pasv };
+        let reply = self.call(&command).await?;
+        let goal = match passive(&reply, self.peer.ip(), AddressTrust::Peer) {
+            Ok(goal) => goal,
+            Err(_) => return Ok(Err(Failed::Refused(shown(&reply)))),
+        };
+        let within: Duration = self.timeouts.data_connect;
+        let from = std::net::SocketAddr::new(self.local.ip(), 0);
+        Ok(match Link::connect(goal.to, Some(from), within).await {
+            Ok(link) => Ok(Channel::Link(link)),
+            Err(error) => Err(Failed::Network(format!("port {} {error}", goal.to.addr().port()))),
+        })
+    }
+
+    async fn try_active(&mut self, way: Way) -> Result<Result<Channel, Failed>, Lost> {
+        let listening = match Listening::open(self.local.ip(), self.leg.active_ports.clone()) {
+            Ok(listening) => listening,
+            Err(error) => return Ok(Err(Failed::Network(error.to_string()))),
+        };
+        let announced: Announced = listening.announced(None);
+        let command = if way == Way::Port { Command::Port(announced) } else { Command::Eprt(announced) };
+        let reply = self.call(&command).await?;
+        Ok(match reply.code {
+            200..=299 => Ok(Channel::Listening(listening)),
+            _ => Err(Failed::Refused(shown(&reply))),
+        })
+    }
+}
