@@ -8,6 +8,7 @@ use crate::doctor::DoctorArgs;
 use crate::gate::GateArgs;
 use crate::lab::LabArgs;
 use crate::paper::{CompletionsArgs, ManArgs};
+use crate::proxy::ProxyArgs;
 use crate::serve::ServeArgs;
 use crate::status::StatusArgs;
 use crate::user::UserArgs;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Doctor(Box<DoctorArgs>),
     /// Show which transfers get through which firewalls: client, firewall and server in network namespaces, without root
     Lab(LabArgs),
+    /// Stand between clients and servers: forward, reverse or transparent, with or without TLS on either side
+    Proxy(Box<ProxyArgs>),
     /// Be the smart firewall: read control connections, open exactly the announced port (Linux)
     Gate(GateArgs),
     /// Print an account for the configuration file of `serve`, with the password as a hash

@@ -9,6 +9,7 @@ mod lab;
 mod memory;
 mod paper;
 mod prompt;
+mod proxy;
 mod serve;
 mod status;
 mod user;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         cli::Command::Doctor(args) => doctor::run(*args),
         cli::Command::Lab(args) => lab::run(args),
         cli::Command::Gate(args) => gate::run(args),
+        cli::Command::Proxy(args) => proxy::run(*args),
         cli::Command::User(args) => user::run(&args),
         cli::Command::Config(args) => config::run(&args),
         cli::Command::Status(args) => status::run(&args),

@@ -5,7 +5,7 @@ mod config;
 mod confine;
 mod pinholes;
 mod summary;
-mod tls;
+pub(crate) mod tls;
 mod users;
 
 use std::path::Path;
@@ -25,8 +25,10 @@ use portway_server::{Listener, Server, ServerConfig, Timeouts};
 use portway_vfs::{LinkPolicy, LocalFs, Vfs};
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::TlsMode;
-pub(crate) use args::{AddressArg, LogFormatArg, PinholesArg, ServeArgs, duration};
+pub(crate) use args::TlsMode;
+pub(crate) use args::{
+    AddressArg, LogFormatArg, PinholesArg, PortRange, ProofArg, ServeArgs, UserArg, duration,
+};
 use config::Settings;
 use confine::{Reach, RunAs};
 pub(crate) use pinholes::start as start_pinholes;

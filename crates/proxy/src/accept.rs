@@ -69,6 +69,7 @@ impl Proxy {
             let proxy = self.clone();
             accepting.spawn(async move { proxy.accept(listener).await });
         }
+        accepting.spawn(crate::health::watch(Arc::clone(&self.shared)));
         let mut ending = self.ending.subscribe();
         // The sender lives in `self`, so the only way out is the request to end.
         let _ = ending.wait_for(|&ending| ending).await;

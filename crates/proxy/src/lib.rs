@@ -14,6 +14,7 @@ mod config;
 mod destination;
 mod features;
 mod filter;
+mod health;
 mod login;
 mod routes;
 mod session;

@@ -194,7 +194,9 @@ impl Upstream {
         if self.session.tls_started() {
             return Err(NoServer::Injected);
         }
-        let missing = || TlsError::Setup("this proxy has TLS towards servers turned off".to_owned());
+        let missing = || {
+            TlsError::Setup("this proxy knows no authority to check servers' certificates with; its administrator may name one by --upstream-ca".to_owned())
+        };
         let client: &ClientTls = self.leg.client_tls.as_ref().ok_or_else(missing)?;
         let tls = client.control(&self.host)?;
         self.control = self.control.connect_tls(&tls).await?;

@@ -28,18 +28,20 @@ pub(crate) enum Kept {
 
 /// Loads or makes the certificate; `None` where TLS is off.
 pub(crate) fn identity(settings: &Settings) -> Result<Option<Found>> {
-    if settings.tls == TlsMode::Off {
-        return Ok(None);
-    }
-    if let Some((cert, key)) = &settings.cert {
+    if settings.tls == TlsMode::Off { Ok(None) } else { find(settings.cert.as_ref()).map(Some) }
+}
+
+/// The certificate that was given, or the kept one, or a new one.
+pub(crate) fn find(given: Option<&(PathBuf, PathBuf)>) -> Result<Found> {
+    if let Some((cert, key)) = given {
         let identity =
             Identity::load(cert, key).with_context(|| format!("certificate {}", cert.display()))?;
-        return Ok(Some(Found { identity, self_signed: None }));
+        return Ok(Found { identity, self_signed: None });
     }
     if let Some(dir) = state_dir() {
         let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
         if let Ok(identity) = Identity::load(&cert, &key) {
-            return Ok(Some(Found { identity, self_signed: Some(Kept::File(cert)) }));
+            return Ok(Found { identity, self_signed: Some(Kept::File(cert)) });
         }
         let (identity, cert_pem, key_pem) =
             Identity::self_signed(&names()).context("self-signed certificate")?;
@@ -47,10 +49,10 @@ pub(crate) fn identity(settings: &Settings) -> Result<Option<Found>> {
             Ok(()) => Kept::File(cert),
             Err(_) => Kept::Nowhere,
         };
-        return Ok(Some(Found { identity, self_signed: Some(kept) }));
+        return Ok(Found { identity, self_signed: Some(kept) });
     }
     let (identity, ..) = Identity::self_signed(&names()).context("self-signed certificate")?;
-    Ok(Some(Found { identity, self_signed: Some(Kept::Nowhere) }))
+    Ok(Found { identity, self_signed: Some(Kept::Nowhere) })
 }
 
 /// How the server speaks TLS.

@@ -71,7 +71,7 @@ impl Carry {
         let server_side = async {
             let link = match server {
                 Channel::Link(link) => link,
-                Channel::Listening(listening) => {
+                Channel::Listening(mut listening) => {
                     listening.accept(server_ip, patience).await.map_err(|error| no_link(&error))?
                 }
             };

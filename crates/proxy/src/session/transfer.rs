@@ -192,7 +192,8 @@ impl Session {
             }
             let (moving, silent) = (course.carried.is_none(), self.control.is_silent());
             // While octets move, the pump watches over the time.
-            let timed = !(moving && course.begun && course.last.is_none());
+            let failing = course.last.as_ref().is_some_and(|reply| reply.code >= 400);
+            let timed = !(moving && course.begun && !failing);
             let far = Instant::now() + Duration::from_secs(24 * 3600);
             tokio::select! {
                 biased;

@@ -1,0 +1,191 @@
+//! `portway proxy`: flags and configuration become a running proxy.
+
+mod args;
+mod config;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use portway_accounts::{Accounts, Rights, Secret, Throttle};
+use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
+use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
+use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink};
+use portway_proto::Policy;
+use portway_proxy::{Filter, Kind, LegConfig, Listener, Proxy, ProxyConfig, Timeouts};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::serve::{TlsMode, raise_descriptor_limit, tls};
+pub(crate) use args::ProxyArgs;
+use args::UpstreamTls;
+use config::Settings;
+
+/// Runs until it is told to end.
+pub(crate) fn run(args: ProxyArgs) -> Result<ExitCode> {
+    let settings = Settings::gather(args)?;
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let ended = runtime.block_on(proxy(settings));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn proxy(settings: Settings) -> Result<ExitCode> {
+    let log = Log::new(settings.log_format.into(), Sink::stderr()).context("the log cannot be started")?;
+    let identity = match settings.tls {
+        TlsMode::Off => None,
+        _ => Some(tls::find(settings.cert.as_ref())?),
+    };
+    let client_side = match &identity {
+        Some(found) => {
+            Some(ServerTls::new(found.identity.clone(), ServerTlsOptions::default()).context("TLS")?)
+        }
+        None if !settings.implicit.is_empty() => bail!("--implicit needs TLS, and --tls is off"),
+        None => None,
+    };
+    let own = OwnListeners::default();
+    let mut listeners = Vec::new();
+    let plain = settings.listen.iter().map(|addr| (addr, false));
+    for (&addr, implicit_tls) in plain.chain(settings.implicit.iter().map(|addr| (addr, true))) {
+        let socket = portway_net::listen(addr).with_context(|| format!("cannot listen on {addr}"))?;
+        let bound = socket.local_addr().context("the listener has no address")?;
+        own.add(bound);
+        log.record(Listening { what: if implicit_tls { "ftps" } else { "ftp" }, address: bound });
+        listeners.push((bound, Listener { socket, implicit_tls }));
+    }
+    let broker = Broker::new(BrokerConfig {
+        ports: settings.ports.clone(),
+        announce: settings.announce.map_or_else(AnnouncePolicy::default, AnnouncePolicy::fixed),
+        arrive_within: settings.data_timeout,
+        proof: settings.proof,
+        own_listeners: own.clone(),
+        ..BrokerConfig::default()
+    })
+    .context("passive ports")?;
+    let accounts = accounts(&settings)?;
+    let leg = leg(&settings)?;
+    let addresses: Vec<_> = listeners.iter().map(|(addr, listener)| (*addr, listener.implicit_tls)).collect();
+    let what = match settings.kind {
+        Kind::Forward(_) => "forward",
+        Kind::Reverse(_) => "reverse",
+        Kind::Transparent(_) => "transparent",
+    };
+    let proxy = Proxy::new(ProxyConfig {
+        kind: settings.kind,
+        policy: Arc::new(Policy {
+            tls: client_side.is_some(),
+            tls_required: settings.tls == TlsMode::Required,
+            ..Policy::default()
+        }),
+        accounts: accounts.map(Arc::new),
+        throttle: Throttle::default(),
+        broker,
+        tls: client_side,
+        leg,
+        filter: Filter { read_only: settings.read_only, unknown: settings.pass_unknown },
+        own_listeners: own,
+        limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
+        registry: Registry::default(),
+        log: log.clone(),
+        timeouts: Timeouts {
+            idle: settings.idle_timeout,
+            data: settings.data_timeout,
+            ..Timeouts::default()
+        },
+    });
+    tell(what, &addresses, identity.as_ref());
+    let watching = tokio::spawn(signals(proxy.clone(), log.clone()));
+    let clean = proxy.serve(listeners.into_iter().map(|(_, listener)| listener).collect()).await;
+    watching.abort();
+    let detail = if clean { "all sessions have ended" } else { "the last transfers were cut off" };
+    log.record(Notice { what: "stopped", detail: Shown::from(detail) });
+    log.flush(Duration::from_secs(2));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is printed when the proxy is ready: for a person, and for scripts the lines that begin with `listening`.
+fn tell(what: &str, listeners: &[(SocketAddr, bool)], identity: Option<&tls::Found>) {
+    use std::io::Write;
+    let mut text = format!("portway {} is a {what} proxy\n", env!("CARGO_PKG_VERSION"));
+    for (addr, implicit) in listeners {
+        let scheme = if *implicit { "ftps" } else { "ftp" };
+        text.push_str(&format!("listening {scheme}://{addr}\n"));
+    }
+    match identity {
+        Some(found) => {
+            text.push_str(&format!("TLS       SHA-256 {}\n", found.identity.fingerprint_sha256()));
+        }
+        None => text.push_str("TLS       off towards clients\n"),
+    }
+    text.push_str("stop      Ctrl-C; running transfers may end\n");
+    // A closed standard output is no reason not to serve.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn accounts(settings: &Settings) -> Result<Option<Accounts>> {
+    if settings.users.is_empty() {
+        return Ok(None);
+    }
+    let mut accounts = Accounts::new().context("accounts")?;
+    for user in &settings.users {
+        let password = user.password.as_deref();
+        let password = password.with_context(|| format!("--user {}: expected NAME:PASSWORD", user.name))?;
+        let secret = Secret::new(password.as_bytes());
+        accounts = accounts.user(&user.name, &secret, Rights::FULL).context("--user")?;
+    }
+    Ok(Some(accounts))
+}
+
+fn leg(settings: &Settings) -> Result<LegConfig> {
+    let client_tls = match (&settings.upstream_ca, settings.upstream_tls) {
+        (_, UpstreamTls::Off) => None,
+        (Some(file), _) => {
+            let options =
+                ClientTlsOptions { trust: Trust::Only(file.clone()), ..ClientTlsOptions::default() };
+            Some(ClientTls::new(&options).context("--upstream-ca")?)
+        }
+        (None, UpstreamTls::Required) => {
+            Some(ClientTls::new(&ClientTlsOptions::default()).context("TLS towards servers")?)
+        }
+        // A machine without authorities of its own may still be a proxy for plain sessions.
+        (None, UpstreamTls::Auto) => ClientTls::new(&ClientTlsOptions::default()).ok(),
+    };
+    Ok(LegConfig {
+        tls: settings.upstream_tls.into(),
+        client_tls,
+        named_authority: settings.upstream_ca.is_some(),
+        mode: settings.upstream_mode.into(),
+        active_ports: settings.upstream_active_ports.clone(),
+    })
+}
+
+/// SIGHUP opens log files anew; the first SIGINT or SIGTERM drains, the second ends at once.
+async fn signals(proxy: Proxy, log: Log) -> Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                log.reopen();
+                continue;
+            }
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if ending {
+            log.flush(Duration::from_millis(200));
+            std::process::exit(130);
+        }
+        ending = true;
+        log.record(Notice {
+            what: "draining",
+            detail: Shown::from("no new sessions; running transfers may end"),
+        });
+        proxy.shutdown().begin();
+    }
+}

@@ -1,0 +1,157 @@
+//! The flags of `portway proxy`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use portway_proxy::{Balance, Rule, ServerTlsChoice, Target, WayChoice};
+use serde::Deserialize;
+
+use crate::serve::{AddressArg, LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
+
+/// The flags; each may stand in the configuration file too, and the flag wins.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArgs {
+    /// Listen here for control connections; port 0 takes any (repeatable) [default: 127.0.0.1:2121]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Listen here for implicit FTPS: TLS before the greeting (repeatable)
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) implicit: Vec<SocketAddr>,
+    /// Go where clients say: USER name@host, OPEN host or SITE host
+    #[arg(long, group = "kind")]
+    pub(crate) forward: bool,
+    /// Go only there: a network, a host name or *.domain (repeatable) [default: every public address]
+    #[arg(long, value_name = "NET|NAME", requires = "forward")]
+    pub(crate) allow: Vec<Rule>,
+    /// Be the server that clients see, in front of this one or several: ftp://, ftpes:// or ftps:// (repeatable)
+    #[arg(long, value_name = "URL", group = "kind")]
+    pub(crate) reverse: Vec<Target>,
+    /// How sessions are spread over several servers [default: round-robin]
+    #[arg(long, value_enum)]
+    pub(crate) balance: Option<BalanceArg>,
+    /// Stand in the way unseen: go where the client's connection was on its way to
+    #[arg(long, group = "kind")]
+    pub(crate) transparent: bool,
+    /// An account of the proxy itself, asked for before anything else (with --forward, repeatable)
+    #[arg(long = "user", value_name = "NAME:PASSWORD")]
+    pub(crate) users: Vec<UserArg>,
+    /// Refuse every change
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// TLS towards servers: `auto` as the client's, `required`, or `off` [default: auto]
+    #[arg(long, value_enum, value_name = "auto|required|off")]
+    pub(crate) upstream_tls: Option<UpstreamTls>,
+    /// Servers' certificates must be signed by these authorities, PEM [default: those the system trusts]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_ca: Option<PathBuf>,
+    /// Who opens the servers' data connections: the proxy (passive) or the server (active) [default: auto]
+    #[arg(long, value_enum, value_name = "auto|passive|active")]
+    pub(crate) upstream_mode: Option<UpstreamMode>,
+    /// Listen on these ports for servers in active mode [default: any]
+    #[arg(long, value_name = "A-B")]
+    pub(crate) upstream_active_ports: Option<PortRange>,
+    /// TLS towards clients: offered, off, or required for login and data [default: on]
+    #[arg(long, value_enum)]
+    pub(crate) tls: Option<TlsMode>,
+    /// Certificate chain towards clients, PEM [default: a self-signed one made at the first start]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of --cert, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// What a client's data connection under TLS must show: that it resumes the control connection's session
+    #[arg(long, value_enum)]
+    pub(crate) data_proof: Option<ProofArg>,
+    /// Announce only these ports for passive mode [default: outside the kernel's ephemeral range]
+    #[arg(long, value_name = "A-B")]
+    pub(crate) passive_ports: Option<PortRange>,
+    /// Announce this address for passive mode, or `auto`: the one the client connected to
+    #[arg(long, value_name = "ADDR|auto")]
+    pub(crate) passive_address: Option<AddressArg>,
+    /// Read settings from this file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// End a session after so long without a command [default: 300s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Give up a data connection that does not come, or brings nothing for so long [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) data_timeout: Option<Duration>,
+    /// Sessions at a time; 0 is no limit [default: 10000]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions: Option<usize>,
+    /// Sessions at a time from one address (IPv6: one /64); 0 is no limit [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions_per_address: Option<usize>,
+    /// The form of the log on standard error [default: text]
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormatArg>,
+}
+
+/// `--balance`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BalanceArg {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// To the server with the fewest sessions.
+    LeastConnections,
+}
+
+/// `--upstream-tls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UpstreamTls {
+    /// A client under TLS gets TLS all the way or no session; one in the clear gets it if --upstream-ca is given and the server has it.
+    #[default]
+    Auto,
+    /// Always.
+    Required,
+    /// Never, also behind clients under TLS.
+    Off,
+}
+
+/// `--upstream-mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UpstreamMode {
+    /// The proxy connects; if that does not work, the server.
+    #[default]
+    Auto,
+    /// The proxy connects to the server (EPSV, PASV).
+    Passive,
+    /// The server connects to the proxy (EPRT, PORT).
+    Active,
+}
+
+impl From<BalanceArg> for Balance {
+    fn from(arg: BalanceArg) -> Self {
+        match arg {
+            BalanceArg::RoundRobin => Self::RoundRobin,
+            BalanceArg::LeastConnections => Self::LeastConnections,
+        }
+    }
+}
+
+impl From<UpstreamTls> for ServerTlsChoice {
+    fn from(arg: UpstreamTls) -> Self {
+        match arg {
+            UpstreamTls::Auto => Self::Auto,
+            UpstreamTls::Required => Self::Required,
+            UpstreamTls::Off => Self::Off,
+        }
+    }
+}
+
+impl From<UpstreamMode> for WayChoice {
+    fn from(arg: UpstreamMode) -> Self {
+        match arg {
+            UpstreamMode::Auto => Self::Auto,
+            UpstreamMode::Passive => Self::Passive,
+            UpstreamMode::Active => Self::Active,
+        }
+    }
+}
