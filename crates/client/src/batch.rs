@@ -113,9 +113,12 @@ impl Connection {
         options: GetOptions,
         mut done: impl FnMut(&Wanted, Result<Fetched, Error>),
     ) {
-        let mut left: VecDeque<Wanted> = wanted.into();
+        // What is larger does not fit into memory, and is bound by bandwidth anyhow.
+        let (small, large): (Vec<Wanted>, Vec<Wanted>) =
+            wanted.into_iter().partition(|one| one.size <= SMALL);
+        let mut left: VecDeque<Wanted> = small.into();
         let mut alone = Vec::new();
-        if self.pipelines() {
+        if self.pipelines() && !left.is_empty() {
             let finish = |wanted: &Wanted, moved: Moved, reply: RawReply| {
                 let evidence = Evidence {
                     expected: Some(wanted.size),
@@ -139,7 +142,7 @@ impl Connection {
             };
             alone = self.pipeline(&mut left, finish, &mut done).await;
         }
-        for wanted in alone.into_iter().chain(left) {
+        for wanted in alone.into_iter().chain(left).chain(large) {
             let options = GetOptions { known: Some((wanted.size, wanted.time)), ..options };
             let result = self.get(&wanted.path, folder, &wanted.name, options, &Progress::new()).await;
             done(&wanted, result);
@@ -180,7 +183,10 @@ impl Connection {
         let fact = self.settings().memory.recall(self.memory_key());
         // What another session of this process has just found out counts for this one, too.
         self.believe(fact.works);
+        // A limit is kept per transfer.
+        let unlimited = self.settings().limit_rate.is_none();
         self.is_usable()
+            && unlimited
             && self.chosen_way().is_some_and(|way| way.is_passive() || self.listens_alone())
             && !fact.no_pipelining
     }

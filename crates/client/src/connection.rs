@@ -112,6 +112,12 @@ impl Connection {
         !self.broken && !self.session.closing()
     }
 
+    /// Gives the session up, as after a method whose future was dropped half-way: the replies to come would answer
+    /// other commands. [`Self::reconnect`] makes a new one.
+    pub fn abandon(&mut self) {
+        self.broken = true;
+    }
+
     /// Sends one command and waits for its final reply, whatever that is.
     ///
     /// # Errors

@@ -406,6 +406,8 @@ impl Error {
             Cause::NotFtp(_) => "not-ftp",
             Cause::OutOfStep { .. } => "out-of-step",
             Cause::NoData(_) => "no-data-connection",
+            // A full disk, say: the channel has done nothing wrong.
+            Cause::Data(Failure::Local(_) | Failure::NoSocket(_)) => "local",
             Cause::Data(_) => "data-connection",
             Cause::Cut { .. } => "incomplete",
             Cause::Digest { .. } => "digest",

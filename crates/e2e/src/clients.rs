@@ -9,6 +9,7 @@ mod lftp;
 mod ncftp;
 mod netftp;
 mod openssl;
+mod portway;
 mod prompt;
 mod wget;
 
@@ -23,6 +24,7 @@ pub use lftp::Lftp;
 pub use ncftp::Ncftp;
 pub use netftp::NetFtp;
 pub use openssl::Openssl;
+pub use portway::Portway;
 pub use prompt::Prompt;
 pub use wget::Wget;
 

@@ -53,9 +53,28 @@ impl Program {
             .map(|folder| folder.join(name))
             .find(|file| file.is_file())
             .ok_or_else(|| anyhow!("{name} is missing; install it: apt-get install {package}"))?;
-        let mut command = Command::new(&found);
+        Ok(Self::of(&found, name))
+    }
+
+    /// The program of this workspace, as [`Subject`](crate::Subject) starts it too.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn portway() -> Result<Self> {
+        Ok(Self::of(&crate::subject::binary()?, "portway"))
+    }
+
+    fn of(file: &Path, name: &str) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut command = Command::new(file);
         command.env_clear().env("PATH", &path).env("LC_ALL", "C.UTF-8").env("TERM", "dumb").env("TZ", "UTC");
-        Ok(Self { command, name: name.to_owned(), input: Vec::new(), limit: Duration::from_secs(40) })
+        Self { command, name: name.to_owned(), input: Vec::new(), limit: Duration::from_secs(40) }
+    }
+
+    /// What would be run, for a test that runs it in a way of its own.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        self.command
     }
 
     /// Adds one argument.

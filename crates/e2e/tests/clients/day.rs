@@ -23,7 +23,11 @@ fn mirrored(cell: Cell) -> usize {
 /// Starts a subject and lets the client do everything it can, each deed checked by checksum.
 pub(crate) fn spend(client: &dyn Client, cell: Cell) -> Result<()> {
     let implicit = (cell.security == Security::Implicit).then(|| cell.family.loopback());
-    let options = Options { listen: vec![cell.family.loopback()], implicit, ..Options::default() };
+    let mut options = Options { listen: vec![cell.family.loopback()], implicit, ..Options::default() };
+    if client.name() == "portway" && cell.security != Security::Plain && Kind::chosen()? == Kind::Portway {
+        // Our own client proves itself on every data connection.
+        options.flags = vec!["--data-proof".to_owned(), "required".to_owned()];
+    }
     let subject = Subject::start(&options)?;
     let home = Tree::new()?;
     let day = Day {

@@ -7,7 +7,7 @@ mod large;
 mod names;
 
 use anyhow::Result;
-use portway_e2e::clients::{Curl, Ftplib, Lftp, Ncftp, NetFtp, Prompt, Wget};
+use portway_e2e::clients::{Curl, Ftplib, Lftp, Ncftp, NetFtp, Portway, Prompt, Wget};
 use portway_e2e::{Cell, Family, Mode, Security};
 
 macro_rules! table {
@@ -29,6 +29,20 @@ macro_rules! table {
 }
 
 table! {
+    portway_does_all_it_can: Portway => {
+        passive_ipv4_plain: Passive V4 Plain;
+        passive_ipv6_plain: Passive V6 Plain;
+        active_ipv4_plain: Active V4 Plain;
+        active_ipv6_plain: Active V6 Plain;
+        passive_ipv4_explicit_tls: Passive V4 Explicit;
+        passive_ipv6_explicit_tls: Passive V6 Explicit;
+        active_ipv4_explicit_tls: Active V4 Explicit;
+        active_ipv6_explicit_tls: Active V6 Explicit;
+        passive_ipv4_implicit_tls: Passive V4 Implicit;
+        passive_ipv6_implicit_tls: Passive V6 Implicit;
+        active_ipv4_implicit_tls: Active V4 Implicit;
+        active_ipv6_implicit_tls: Active V6 Implicit;
+    }
     // lftp announces :: when its control connection is to ::1 (no server may connect there), and falls
     // back to passive mode; active mode over IPv6 it can do only from an address of the network.
     lftp_does_all_it_can: Lftp => {

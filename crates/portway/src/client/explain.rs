@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use portway_client::{Body, Cause, Connection, Error, Job, Observer, Record, Seen, Target, Trace};
+use portway_client::{Body, Cause, Connection, Error, Job, Observer, Record, Seen, Settings, Target, Trace};
 use portway_data::Progress;
 use portway_proto::client::{Evidence, Judgement};
 use serde_json::{Value, json};
@@ -83,6 +83,15 @@ pub(crate) async fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     Ok(teller.exit())
 }
 
+/// Runs a listing or a download over a session of its own and draws it.
+pub(super) async fn show(target: &Target, settings: &Settings) {
+    let tape = Arc::new(Tape::default());
+    let settings = Settings { trace: Trace::new(tape.clone()), ..settings.clone() };
+    let result = transfer(target, Arc::new(settings)).await;
+    let records = tape.0.lock().map(|mut records| std::mem::take(&mut *records)).unwrap_or_default();
+    tell(&[Run { mode: Mode::Auto, records, result }]);
+}
+
 fn tell(runs: &[Run]) {
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines: Vec<String> = match runs {
@@ -157,7 +166,7 @@ fn verdict(tried: &str, records: &[Record], result: &Result<(), Error>) -> Value
     })
 }
 
-async fn transfer(target: &Target, settings: Arc<portway_client::Settings>) -> Result<(), Error> {
+async fn transfer(target: &Target, settings: Arc<Settings>) -> Result<(), Error> {
     let mut connection = Connection::open(target, settings).await?;
     if target.directory {
         connection.list((!target.path.is_empty()).then_some(target.path.as_slice())).await?;

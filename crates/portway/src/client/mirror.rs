@@ -59,12 +59,16 @@ pub(crate) struct MirrorArgs {
     connect: ConnectArgs,
 }
 
-struct Listener(Teller);
+/// Tells of each file.
+pub(super) struct Listener(pub(super) Teller);
 
 impl Audience for Listener {
     fn hears(&self, path: &[u8], fate: &Fate) {
         match fate {
-            Fate::Transferred(size) => self.0.done("transferred", path, Some(*size), ""),
+            Fate::Transferred(size) => {
+                self.0.done("transferred", path, Some(*size), "");
+                self.0.counted(*size);
+            }
             Fate::Deleted => self.0.done("deleted", path, None, ""),
             Fate::Made => self.0.done("made", path, None, ""),
             Fate::Skipped(why) => self.0.done("skipped", path, None, why),
@@ -90,7 +94,7 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
     if direction == Direction::Down {
         super::underway::fetching_into(&folder);
     }
-    let local = LocalFs::open(&folder, LinkPolicy::Forbid).with_context(|| folder.display().to_string())?;
+    let local = open_root(&folder, args.dry_run)?;
     let octets = |patterns: &[String]| patterns.iter().map(|p| p.clone().into_bytes()).collect();
     let options = MirrorOptions {
         jobs: args.jobs.into(),
@@ -111,7 +115,10 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
     };
     let settings = args.connect.settings(&target, teller.tracing())?;
     let began = std::time::Instant::now();
-    let report = match mirror(&target, settings, local, options, Arc::new(Listener(teller.clone()))).await {
+    teller.begin_total();
+    let report = mirror(&target, settings, local, options, Arc::new(Listener(teller.clone()))).await;
+    teller.end_total();
+    let report = match report {
         Ok(report) => report,
         Err(error) => {
             teller.failed(&target.path, &error);
@@ -135,4 +142,16 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
         teller.failed_here("not everything was done: no session was left");
     }
     Ok(teller.exit())
+}
+
+/// The folder of a mirror. In a dry run it need not exist: an empty one takes its place and is gone already.
+pub(super) fn open_root(folder: &Path, dry_run: bool) -> Result<LocalFs> {
+    if dry_run && !folder.exists() {
+        let empty = std::env::temp_dir().join(format!(".portway-empty-{}", std::process::id()));
+        std::fs::create_dir_all(&empty).with_context(|| empty.display().to_string())?;
+        let opened = LocalFs::open(&empty, LinkPolicy::Forbid);
+        let _ = std::fs::remove_dir(&empty);
+        return opened.with_context(|| empty.display().to_string());
+    }
+    LocalFs::open(folder, LinkPolicy::Forbid).with_context(|| folder.display().to_string())
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portway_client::{Cause, Error, Observer, Record, Seen, Trace};
 use portway_data::Progress;
 use portway_proto::printable;
@@ -20,6 +20,15 @@ pub(crate) struct Teller {
     trace: bool,
     last: Arc<Mutex<VecDeque<Record>>>,
     codes: Arc<Mutex<Vec<u8>>>,
+    tally: Arc<Mutex<Option<Tally>>>,
+}
+
+/// The line that grows while many files come.
+struct Tally {
+    bar: ProgressBar,
+    files: u64,
+    octets: u64,
+    began: Instant,
 }
 
 /// Happenings kept for the picture of a failure.
@@ -28,12 +37,17 @@ const KEPT: usize = 200;
 impl Teller {
     pub(crate) fn new(json: bool, quiet: bool, trace: bool) -> Self {
         super::underway::in_json(json);
-        Self { json, quiet, trace, last: Arc::default(), codes: Arc::default() }
+        Self { json, quiet, trace, last: Arc::default(), codes: Arc::default(), tally: Arc::default() }
     }
 
     /// The trace that shows what happens, if that is wanted.
     pub(crate) fn tracing(&self) -> Trace {
         if self.trace { Trace::new(Arc::new(self.clone())) } else { Trace::default() }
+    }
+
+    /// One that tells of failures only, and counts them with this one.
+    pub(crate) fn silent(&self) -> Self {
+        Self { quiet: true, ..self.clone() }
     }
 
     /// Whether output is for machines.
@@ -50,7 +64,51 @@ impl Teller {
     /// A line for a person, on standard error so that standard output stays data.
     pub(crate) fn line(&self, text: impl std::fmt::Display) {
         if !self.quiet && !self.json {
-            let _ = writeln!(io::stderr(), "{text}");
+            self.write(&text.to_string());
+        }
+    }
+
+    /// Above the total, if there is one.
+    fn write(&self, text: &str) {
+        let bar = self.tally.lock().ok().and_then(|tally| tally.as_ref().map(|tally| tally.bar.clone()));
+        match bar {
+            Some(bar) => bar.suspend(|| drop(writeln!(io::stderr(), "{text}"))),
+            // A closed pipe ends the words, not the transfer.
+            None => drop(writeln!(io::stderr(), "{text}")),
+        }
+    }
+
+    /// From now on a line at the bottom of a terminal counts what [`Self::counted`] tells.
+    pub(crate) fn begin_total(&self) {
+        if self.quiet || self.json || self.trace || !io::stderr().is_terminal() {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        if let Ok(mut tally) = self.tally.lock() {
+            *tally = Some(Tally { bar, files: 0, octets: 0, began: Instant::now() });
+        }
+    }
+
+    /// One more file of so many octets.
+    pub(crate) fn counted(&self, octets: u64) {
+        let Ok(mut tally) = self.tally.lock() else { return };
+        let Some(tally) = tally.as_mut() else { return };
+        tally.files += 1;
+        tally.octets += octets;
+        let rate = tally.octets as f64 / tally.began.elapsed().as_secs_f64().max(0.001);
+        let files = if tally.files == 1 { "1 file".to_owned() } else { format!("{} files", tally.files) };
+        let (size, rate) = (HumanBytes(tally.octets), HumanBytes(rate as u64));
+        tally.bar.set_message(format!("{files}, {size}, {rate}/s"));
+    }
+
+    /// The line goes away.
+    pub(crate) fn end_total(&self) {
+        if let Some(tally) = self.tally.lock().ok().and_then(|mut tally| tally.take()) {
+            tally.bar.finish_and_clear();
         }
     }
 
@@ -60,6 +118,8 @@ impl Teller {
             self.object(&json!({"event": event, "path": printable(path), "size": size, "note": note}));
         } else {
             let size = size.map(|size| format!("  {size} octets")).unwrap_or_default();
+            // The root of a tree.
+            let path: &[u8] = if path.is_empty() { b"." } else { path };
             let note = if note.is_empty() { String::new() } else { format!("  ({note})") };
             self.line(format_args!("{event}  {}{size}{note}", printable(path)));
         }
@@ -83,19 +143,18 @@ impl Teller {
             }));
             return;
         }
-        let mut err = io::stderr();
         let subject = if path.is_empty() { String::new() } else { format!("{}: ", printable(path)) };
-        let _ = writeln!(err, "portway: {subject}{error}");
+        self.write(&format!("portway: {subject}{error}"));
         if let Some(remedy) = error.remedy() {
-            let _ = writeln!(err, "portway: what to do: {remedy}");
+            self.write(&format!("portway: what to do: {remedy}"));
         }
         if self.trace {
             let records = self.last.lock().map(|mut last| std::mem::take(&mut *last)).unwrap_or_default();
             for line in super::picture::draw(&of_last_connections(records), Err(error)) {
-                let _ = writeln!(err, "{}", line.shown(false));
+                self.write(&line.shown(false));
             }
         } else if matches!(error.cause, Cause::NoData(_)) {
-            let _ = writeln!(err, "portway: to see both channels: --trace, or portway explain URL");
+            self.write("portway: to see both channels: --trace, or portway explain URL");
         }
     }
 
@@ -107,7 +166,7 @@ impl Teller {
         if self.json {
             self.object(&json!({"event": "failed", "class": "local", "message": what}));
         } else {
-            let _ = writeln!(io::stderr(), "portway: {what}");
+            self.write(&format!("portway: {what}"));
         }
     }
 
