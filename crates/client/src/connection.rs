@@ -17,6 +17,7 @@ mod doorway;
 mod open;
 mod route;
 mod transfer;
+mod trust;
 mod way;
 
 pub use transfer::{Body, Done, Job};

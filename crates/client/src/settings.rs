@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portway_proto::client::{AddressTrust, Credentials};
 
-use crate::{Memory, Reach, Trace};
+use crate::{KnownServers, Memory, Reach, Trace};
 
 /// How connections behave. The default works against any server that can be reached at all.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Settings {
     pub tls: TlsChoice,
     /// Whose certificates count. Default: the system's authorities.
     pub trust: TlsTrust,
+    /// Certificates that the user has taken before; they count besides [`TlsTrust::System`]. Default none.
+    pub known: Arc<KnownServers>,
+    /// Certificate chain and key in PEM, for servers that ask for one. Default none.
+    pub identity: Option<(PathBuf, PathBuf)>,
     /// Go no further than TLS 1.2, for servers whose TLS 1.3 tickets run out. Default false.
     pub tls12_only: bool,
     /// Default anonymous.
@@ -49,6 +53,8 @@ impl Default for Settings {
             mode: ModeChoice::Auto,
             tls: TlsChoice::Auto,
             trust: TlsTrust::System,
+            known: Arc::default(),
+            identity: None,
             tls12_only: false,
             credentials: Credentials::default(),
             timeouts: Timeouts::default(),

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use portway_net::{ClientControlTls, ClientTls, ClientTlsOptions, Control, Trust, prepare_control};
+use portway_net::{ClientControlTls, ClientTls, ClientTlsOptions, Control, Identity, prepare_control};
 use portway_proto::client::{ClientSession, CommandId, Features, Login, LoginError, LoginStep};
 use portway_proto::{Command, Mechanism, Protection, RawReply, Representation, printable};
 use tokio::time::{Instant, timeout};
 
 use super::Connection;
-use super::route::{Reached, certified_host, logins, reach, remembered};
-use crate::{Cause, Error, Phase, Seen, Settings, Target, TlsChoice, TlsTrust, Verdict, memory};
+use super::route::{Reached, logins, reach, remembered};
+use super::trust::{self, Certified, certified};
+use crate::{Cause, Error, Phase, Seen, Settings, Target, TlsChoice, Verdict, memory};
 
 impl Connection {
     /// Opens a session with the server of `target` and logs in.
@@ -110,9 +111,9 @@ impl Connection {
     }
 
     async fn start_tls(mut self) -> Result<Self, Error> {
-        let host = certified_host(&self.target, &self.settings);
+        let server = certified(&self.target, &self.settings);
         let tls =
-            client_tls(&self.settings, host, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
+            client_tls(&self.settings, &server, self.tls12).map_err(|error| Error::new(Phase::Tls, error))?;
         if self.session.tls_started() {
             let cause = Cause::Policy(
                 "the server sent text in the clear behind its AUTH reply: somebody may be in between",
@@ -122,9 +123,10 @@ impl Connection {
         let limit = self.settings.timeouts.tls;
         self.control = match timeout(limit, self.control.connect_tls(&tls)).await {
             Err(_) => return Err(Error::new(Phase::Tls, Cause::Silence(limit))),
-            Ok(Err(error)) => return Err(Error::new(Phase::Tls, error)),
+            Ok(Err(error)) => return Err(trust::refused(error, &tls, &self.settings, &server)),
             Ok(Ok(control)) => control,
         };
+        trust::remember(&tls, &self.settings, &server)?;
         if let Some(info) = self.control.tls() {
             let (version, cipher, resumed) =
                 (info.version.to_string(), info.cipher.to_string(), info.resumed);
@@ -194,17 +196,13 @@ impl Connection {
 
 fn client_tls(
     settings: &Settings,
-    host: &str,
+    server: &Certified,
     tls12_only: bool,
 ) -> Result<ClientControlTls, portway_net::TlsError> {
-    let trust = match &settings.trust {
-        TlsTrust::System => Trust::System,
-        TlsTrust::File(file) => Trust::Only(file.clone()),
-        TlsTrust::Pinned(fingerprint) => Trust::Pinned(fingerprint.clone()),
-        TlsTrust::Nobody => Trust::Insecure,
-    };
-    let options = ClientTlsOptions { trust, tls12_only, ..ClientTlsOptions::default() };
-    ClientTls::new(&options)?.control(host)
+    let identity = settings.identity.as_ref().map(|(cert, key)| Identity::load(cert, key)).transpose()?;
+    let trust = trust::of(settings, server);
+    let options = ClientTlsOptions { trust, tls12_only, identity, ..ClientTlsOptions::default() };
+    ClientTls::new(&options)?.control(&server.host)
 }
 
 fn words(reply: &RawReply) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_data::{Link, LinkError, Through};
-use portway_net::{Destination, Proxy, ProxyError, ProxyKind, connect_first};
+use portway_net::{Destination, ProxyError, ProxyKind, connect_first};
 use portway_proto::Vetted;
 use portway_proto::client::Credentials;
 use tokio::net::TcpStream;
@@ -90,12 +90,6 @@ pub(super) fn logins(target: &Target, settings: &Settings) -> Vec<Credentials> {
     own.into_iter().chain([server]).collect()
 }
 
-/// Whose name the certificate on the control connection must bear.
-pub(super) fn certified_host<'a>(target: &'a Target, settings: &'a Settings) -> &'a str {
-    let proxy: Option<&Proxy> = settings.reach.proxy.as_deref();
-    proxy.filter(|proxy| proxy.kind == ProxyKind::Ftp).map_or(&target.host, |proxy| &proxy.host)
-}
-
 impl Connection {
     /// Opens a data connection to a passive port, the way the control connection went.
     pub(crate) async fn dial(&self, to: Vetted, within: Duration) -> Result<Link, LinkError> {
@@ -147,6 +141,8 @@ pub(super) fn remembered(target: &Target, settings: &Settings) -> String {
 
 #[cfg(test)]
 mod tests {
+    use portway_net::Proxy;
+
     use super::*;
     use crate::Reach;
 

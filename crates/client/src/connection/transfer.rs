@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::{Channel, Connection, Opened};
-use crate::error::{Attempt, Outcome, shown};
+use crate::error::shown;
 use crate::trace::micros;
+use crate::verdict::{Attempt, Outcome};
 use crate::{Cause, Error, Phase, Seen, Timeouts, Trace};
 
 /// How long data that has begun may go on behind a refusal on the control channel.

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Connection;
-use crate::error::{Attempt, Outcome, outcome_of, shown};
+use crate::error::shown;
 use crate::trace::micros;
+use crate::verdict::{Attempt, Outcome, outcome_of};
 use crate::{Cause, Error, ModeChoice, Phase, Seen, Verdict};
 
 /// A way to a data connection.

@@ -21,7 +21,7 @@ use super::handshake::Handshake;
 use super::provider::provider;
 use super::store::TicketStore;
 use super::stream::{TlsStream, Use};
-use super::trust;
+use super::trust::{Rules, Watcher};
 use super::{Certificate, DataTls, Identity, TlsControl, TlsError, TlsMin};
 
 /// Which servers a client believes.
@@ -37,6 +37,11 @@ pub enum Trust {
     Only(PathBuf),
     /// The one certificate with this SHA-256 fingerprint, whatever name or date it bears; colons are optional.
     Pinned(String),
+    /// Authorities in the system's store, and besides the one certificate with this SHA-256 fingerprint.
+    SystemOrPinned(String),
+    /// Authorities in the system's store, and besides anybody, to be remembered by
+    /// [`ClientControlTls::server_fingerprint`] (trust on first use).
+    SystemOrAnyone,
     /// Anybody. A data connection must still show the certificate of its control connection.
     Insecure,
 }
@@ -59,6 +64,7 @@ pub struct ClientTlsOptions {
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     base: Arc<ClientConfig>,
+    rules: Arc<Rules>,
     min: TlsMin,
 }
 
@@ -77,7 +83,8 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(provider()))
             .with_protocol_versions(versions)
             .map_err(|error| TlsError::Setup(error.to_string()))?;
-        let builder = trust::verify_by(builder, &options.trust)?;
+        let rules = Arc::new(Rules::of(&options.trust)?);
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Watcher::new(&rules)));
         let mut base = match &options.identity {
             Some(identity) => {
                 let resolver = SingleCertAndKey::from(Arc::clone(&identity.0));
@@ -86,7 +93,7 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
         };
         base.resumption = Resumption::disabled();
-        Ok(Self { base: Arc::new(base), min: options.min })
+        Ok(Self { base: Arc::new(base), rules, min: options.min })
     }
 
     /// TLS for one control connection to `host` (a name or an address) and its data connections.
@@ -99,10 +106,13 @@ impl ClientTls {
         let store = Arc::new(TicketStore::default());
         let mut config = ClientConfig::clone(&self.base);
         config.resumption = Resumption::store(Arc::clone(&store) as _);
+        let watcher = Arc::new(Watcher::new(&self.rules));
+        config.dangerous().set_certificate_verifier(Arc::clone(&watcher) as _);
         let data = Arc::new(config.clone());
         config.alpn_protocols = vec![b"ftp".to_vec()];
         let control = Arc::new(config);
-        let session = Session { control, data, name, min: self.min, store, certificate: Mutex::default() };
+        let certificate = Mutex::default();
+        let session = Session { control, data, name, min: self.min, store, watcher, certificate };
         Ok(ClientControlTls(Arc::new(session)))
     }
 }
@@ -121,6 +131,7 @@ struct Session {
     name: ServerName<'static>,
     min: TlsMin,
     store: Arc<TicketStore>,
+    watcher: Arc<Watcher>,
     /// What the server showed on the control connection.
     certificate: Mutex<Option<CertificateDer<'static>>>,
 }
@@ -154,10 +165,14 @@ impl ClientControlTls {
         self.0.store.left()
     }
 
-    /// SHA-256 of the certificate the server showed on the control connection, as `AB:CD:…`.
+    /// SHA-256 of the certificate the server showed last, as `AB:CD:…`; also of one that was refused.
     pub fn server_fingerprint(&self) -> Option<String> {
-        let certificate = self.0.certificate.lock().unwrap_or_else(PoisonError::into_inner);
-        certificate.as_deref().map(super::identity::fingerprint)
+        self.0.watcher.seen().map(|seen| seen.fingerprint)
+    }
+
+    /// Whether an authority vouches for that certificate; false if it was believed for another reason, or not.
+    pub fn is_vouched_for(&self) -> bool {
+        self.0.watcher.seen().is_some_and(|seen| seen.vouched)
     }
 
     /// What the server showed on the control connection.
@@ -179,6 +194,7 @@ impl ClientControlTls {
             name: self.0.name.clone(),
             min: self.0.min,
             store: Arc::default(),
+            watcher: Arc::clone(&self.0.watcher),
             certificate: Mutex::new(certificate),
         }))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use portway_client::{Memory, ModeChoice, Settings, Target, TlsChoice, TlsTrust, Trace};
+use portway_client::{KnownServers, Memory, ModeChoice, Settings, Target, TlsChoice, TlsTrust, Trace};
 use portway_proto::client::{AddressTrust, Credentials};
 
 use super::netrc;
@@ -27,9 +27,18 @@ pub(crate) struct ConnectArgs {
     /// Trust the authorities in this PEM file, and no others
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
-    /// Trust only the certificate with this SHA-256 fingerprint
-    #[arg(long, value_name = "SHA256", conflicts_with_all = ["insecure", "ca"])]
+    /// Trust only the certificate with this fingerprint, as SHA256:AB:CD:…
+    #[arg(long, value_name = "SHA256:…", conflicts_with_all = ["insecure", "ca"])]
     pub(crate) pin: Option<String>,
+    /// Trust a certificate that no authority vouches for if the server is new, and only that one from then on
+    #[arg(long, conflicts_with_all = ["insecure", "ca", "pin"])]
+    pub(crate) trust_first: bool,
+    /// Certificate of ours (PEM), for servers that ask for one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key (PEM) [default: in the file of --cert]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// Ports to listen on in active mode [default: any]
     #[arg(long, value_name = "A-B")]
     pub(crate) active_ports: Option<Ports>,
@@ -154,6 +163,14 @@ impl ConnectArgs {
             (None, Some(pin)) => TlsTrust::Pinned(pin.clone()),
             (None, None) => TlsTrust::System,
         };
+        settings.identity =
+            self.cert.as_ref().map(|cert| (cert.clone(), self.key.clone().unwrap_or_else(|| cert.clone())));
+        let path = |name| std::env::var_os(name).map(PathBuf::from);
+        let known = KnownServers::of_user(path("XDG_DATA_HOME").as_deref(), path("HOME").as_deref());
+        settings.known = Arc::new(match self.trust_first {
+            true => known.trusting_first(|told| eprintln!("portway: {told}")),
+            false => known,
+        });
         settings.active_ports = self.active_ports.clone().map(|ports| ports.0);
         settings.active_address = self.active_address.and_then(|address| address.0);
         settings.reach = self.reach.reach(target)?;
@@ -163,7 +180,6 @@ impl ConnectArgs {
             settings.address_trust = AddressTrust::Announced;
         }
         if !self.no_memory {
-            let path = |name| std::env::var_os(name).map(PathBuf::from);
             let (cache, home) = (path("XDG_CACHE_HOME"), path("HOME"));
             settings.memory = Arc::new(Memory::of_user(cache.as_deref(), home.as_deref()));
         }
