@@ -1,15 +1,16 @@
 //! A certificate for the loopback addresses, signed by an authority made for the test.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 
-/// Certificate, key and authority as PEM files; gone when dropped.
-#[derive(Debug)]
+/// Certificate, key and authority as PEM files; gone when the last clone is dropped.
+#[derive(Clone, Debug)]
 pub struct Certificate {
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Certificate {
@@ -31,7 +32,7 @@ impl Certificate {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &authority)?;
 
-        let made = Self { folder: tempfile::Builder::new().prefix("portway-e2e-cert-").tempdir()? };
+        let made = Self { folder: Arc::new(tempfile::Builder::new().prefix("portway-e2e-cert-").tempdir()?) };
         std::fs::write(made.authority(), authority.pem())?;
         std::fs::write(made.chain(), certificate.pem())?;
         std::fs::write(made.key(), key.serialize_pem())?;

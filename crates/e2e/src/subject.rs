@@ -11,27 +11,30 @@ use anyhow::{Context, Result, bail};
 pub use portway::binary;
 
 use crate::program::kill_group;
-use crate::{Certificate, Control, Family, Lines, Security, Tls, TlsOptions, Tree};
+use crate::{Certificate, Control, Family, Lines, Proxy, Security, Tls, TlsOptions, Tree};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `portway serve` of this workspace.
     Portway,
+    /// The same behind `portway proxy --reverse`: what a client sees must be no worse for it.
+    Proxied,
     /// Debian's vsftpd: what it passes shows that a test is fair.
     Vsftpd,
 }
 
 impl Kind {
-    /// What `FTP_TEST_SUBJECT` names: `portway` (the default) or `vsftpd`.
+    /// What `FTP_TEST_SUBJECT` names: `portway` (the default), `proxied` or `vsftpd`.
     ///
     /// # Errors
     /// When it names something else.
     pub fn chosen() -> Result<Self> {
         match std::env::var("FTP_TEST_SUBJECT").as_deref() {
             Err(_) | Ok("" | "portway") => Ok(Self::Portway),
+            Ok("proxied") => Ok(Self::Proxied),
             Ok("vsftpd") => Ok(Self::Vsftpd),
-            Ok(other) => bail!("FTP_TEST_SUBJECT={other}: know portway and vsftpd"),
+            Ok(other) => bail!("FTP_TEST_SUBJECT={other}: know portway, proxied and vsftpd"),
         }
     }
 }
@@ -95,9 +98,27 @@ pub struct Subject {
     plain: Vec<SocketAddr>,
     implicit: Vec<SocketAddr>,
     children: Vec<Child>,
+    proxy: Option<Proxy>,
 }
 
 impl Subject {
+    /// Puts a reverse proxy in front, which goes over TLS to the server if that has any.
+    fn behind_a_proxy(mut self, options: &Options) -> Result<Self> {
+        let url = format!("ftp://{}", self.plain.first().context("no plain port")?);
+        let authority = self.certificate.authority().display().to_string();
+        let mut flags = vec!["--reverse", &url];
+        if options.tls {
+            flags.extend(["--upstream-ca", &authority]);
+        }
+        let proxy = Proxy::listening(&options.listen, options.implicit, &flags)?;
+        let (plain, implicit) = proxy.listeners();
+        (self.plain, self.implicit) = (plain.to_vec(), implicit.to_vec());
+        self.certificate = proxy.certificate.clone();
+        self.kind = Kind::Proxied;
+        self.proxy = Some(proxy);
+        Ok(self)
+    }
+
     /// Starts the chosen subject with `options` on an empty folder, and waits until it listens.
     ///
     /// # Errors
@@ -122,6 +143,7 @@ impl Subject {
         let certificate = Certificate::new("portway e2e")?;
         match kind {
             Kind::Portway => portway::start(tree, certificate, options),
+            Kind::Proxied => portway::start(tree, certificate, options)?.behind_a_proxy(options),
             Kind::Vsftpd => vsftpd::start(tree, certificate, options),
         }
     }

@@ -60,6 +60,7 @@ pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> 
         plain: Vec::new(),
         implicit: Vec::new(),
         children: vec![child],
+        proxy: None,
     };
     let (mut plain, mut implicit) = (Vec::new(), Vec::new());
     let wanted = options.listen.len() + usize::from(options.implicit.is_some());

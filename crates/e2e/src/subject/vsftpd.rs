@@ -32,6 +32,7 @@ pub(super) fn start(tree: Tree, certificate: Certificate, options: &Options) -> 
         plain: Vec::new(),
         implicit: Vec::new(),
         children: Vec::new(),
+        proxy: None,
     };
     for (address, implicit) in
         options.listen.iter().map(|a| (*a, false)).chain(options.implicit.map(|a| (a, true)))
