@@ -97,20 +97,22 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_and_data_resumes_on_both_legs() {
             control.login(ANN).unwrap();
             there_and_back(&mut control, &server, &format!("{security:?} to {url} {flags:?}"));
         }
-        let relayed: Vec<String> =
-            proxy.log.so_far().into_iter().filter(|line| line.contains("\"relayed\"")).collect();
-        assert!(relayed.len() >= 12, "{relayed:?}");
+        let lines = |texts: &[&str], count: usize| {
+            until("the log has caught up", PATIENCE, || {
+                let all = proxy.log.so_far().into_iter();
+                let found: Vec<String> =
+                    all.filter(|line| texts.iter().all(|text| line.contains(text))).collect();
+                Ok((found.len() >= count).then_some(found))
+            })
+            .unwrap()
+        };
+        let relayed = lines(&["\"event\":\"relayed\""], 12);
         assert!(relayed.iter().all(|line| line.contains(&format!("\"tls\":{encrypted}"))), "{relayed:?}");
         if encrypted {
             assert!(relayed.iter().all(|line| line.contains("\"resumed\":true")), "{relayed:?}");
         }
-        let own: Vec<String> = proxy
-            .log
-            .so_far()
-            .into_iter()
-            .filter(|line| line.contains("\"event\":\"transfer\"") && line.contains("\"tls\":true"))
-            .collect();
-        assert!(own.len() >= 8 && own.iter().all(|line| line.contains("\"resumed\":true")), "{own:?}");
+        let own = lines(&["\"event\":\"transfer\"", "\"tls\":true"], 8);
+        assert!(own.iter().all(|line| line.contains("\"resumed\":true")), "{own:?}");
     }
 }
 
