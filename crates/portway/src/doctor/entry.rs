@@ -162,7 +162,7 @@ async fn look_at_tls(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) -> Tl
     loose.quit().await;
     if let Some(TlsError::ServerCertificate(why)) = fault {
         seen.certificate = Some(match certificate {
-            Some(certificate) => fault_of(&certificate, &host, why),
+            Some(certificate) => fault_of(&certificate, &host, &why),
             None => CertificateFault::Untrusted(why),
         });
     } else if let Some(error) = fault {
@@ -172,7 +172,7 @@ async fn look_at_tls(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) -> Tl
 }
 
 /// What is wrong with a certificate that was refused.
-fn fault_of(certificate: &Certificate, host: &str, why: String) -> CertificateFault {
+fn fault_of(certificate: &Certificate, host: &str, why: &str) -> CertificateFault {
     let now = SystemTime::now();
     let days = |time: Duration| time.as_secs() / 86_400;
     if let Ok(over) = now.duration_since(certificate.not_after) {
@@ -189,7 +189,9 @@ fn fault_of(certificate: &Certificate, host: &str, why: String) -> CertificateFa
     } else {
         format!("signed by {}", certificate.issuer)
     };
-    CertificateFault::Untrusted(format!("{why}; {whose}"))
+    // The verifier's own words are for programmers where it has none for people.
+    let why = if why.contains('{') { "nobody we trust has signed it" } else { why };
+    CertificateFault::Untrusted(format!("{why}: {whose}"))
 }
 
 /// Connects and waits for the greeting, unless TLS comes first.
