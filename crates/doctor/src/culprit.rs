@@ -1,12 +1,11 @@
 //! Everything that can be to blame.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 macro_rules! culprits {
     ($($name:ident $word:literal $symptom:literal $cure:literal;)*) => {
         /// Who or what is to blame.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-        #[serde(rename_all = "snake_case")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Culprit {
             $(#[doc = $symptom] $name,)*
@@ -35,6 +34,12 @@ macro_rules! culprits {
             }
         }
     };
+}
+
+impl Serialize for Culprit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
 }
 
 #[rustfmt::skip]

@@ -1,4 +1,14 @@
 //! Which rule of a ruleset drops a packet.
+//!
+//! A packet is sent through the rules as the kernel would: nftables as `nft -j list ruleset` tells them, iptables as
+//! `iptables-save` does. What is not understood makes the answer [`Fate::Unknown`], never a false accusation.
+
+mod iptables;
+mod nft;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
 
 /// What this machine's own rules do with what FTP needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,4 +58,126 @@ impl std::fmt::Display for Rule {
             self.program, self.family, self.table, self.chain, self.text
         )
     }
+}
+
+/// Where a packet meets the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// It is for this machine.
+    Input,
+    /// It passes through.
+    Forward,
+    /// This machine sends it.
+    Output,
+}
+
+/// What connection tracking says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The first of its connection.
+    New,
+    /// The first of a connection that a helper has announced.
+    Related,
+    /// Any later one.
+    Established,
+}
+
+/// The SYN of a TCP connection.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Where it meets the rules.
+    pub hook: Hook,
+    /// The interface it came in by; empty if it is not known or there is none.
+    pub iif: String,
+    /// The interface it leaves by.
+    pub oif: String,
+    /// From.
+    pub from: (IpAddr, u16),
+    /// To.
+    pub to: (IpAddr, u16),
+    /// What connection tracking says.
+    pub state: State,
+}
+
+/// The rules of a machine, as its programs print them; empty where a program is missing.
+#[derive(Clone, Debug, Default)]
+pub struct Ruleset {
+    /// `nft -j list ruleset`.
+    pub nft_json: String,
+    /// `nft -a list ruleset`: for the wording of a rule.
+    pub nft_text: String,
+    /// `iptables-save`.
+    pub iptables: String,
+    /// `ip6tables-save`.
+    pub ip6tables: String,
+}
+
+impl Ruleset {
+    /// What becomes of a packet.
+    #[must_use]
+    pub fn fate(&self, packet: &Packet) -> Fate {
+        let nft = nft::fate(&self.nft_json, &self.nft_text, packet);
+        let save = if packet.to.0.is_ipv4() { &self.iptables } else { &self.ip6tables };
+        let old = iptables::fate(save, packet);
+        match (nft, old) {
+            (Fate::Dropped(rule), _) | (_, Fate::Dropped(rule)) => Fate::Dropped(rule),
+            (Fate::Unknown, _) | (_, Fate::Unknown) => Fate::Unknown,
+            (Fate::Passes, Fate::Passes) => Fate::Passes,
+        }
+    }
+
+    /// Whether control connections get the kernel's helper for FTP.
+    #[must_use]
+    pub fn has_helper(&self) -> bool {
+        nft::has_helper(&self.nft_json)
+            || [&self.iptables, &self.ip6tables].iter().any(|save| save.contains("--helper ftp"))
+    }
+
+    /// What these rules, as a client's own, do with what FTP needs.
+    #[must_use]
+    pub fn findings(&self, client: IpAddr, server: IpAddr, interface: &str) -> Findings {
+        // Any high ports will do: rules that name single ones are not made for FTP.
+        let inwards = |state: State, source: u16| {
+            self.fate(&Packet {
+                hook: Hook::Input,
+                iif: interface.to_owned(),
+                oif: String::new(),
+                from: (server, source),
+                to: (client, 40_007),
+                state,
+            })
+        };
+        let outwards = self.fate(&Packet {
+            hook: Hook::Output,
+            iif: String::new(),
+            oif: interface.to_owned(),
+            from: (client, 40_009),
+            to: (server, 50_011),
+            state: State::New,
+        });
+        // From port 20 or from any: servers differ.
+        let active = match (inwards(State::New, 20), inwards(State::New, 50_013)) {
+            (Fate::Dropped(rule), Fate::Dropped(_)) => Fate::Dropped(rule),
+            (Fate::Passes, Fate::Passes) => Fate::Passes,
+            (_, Fate::Dropped(rule)) => Fate::Dropped(rule),
+            _ => Fate::Unknown,
+        };
+        Findings {
+            active,
+            passive: outwards,
+            admits_related: inwards(State::Related, 50_013) == Fate::Passes,
+            has_helper: self.has_helper(),
+        }
+    }
+}
+
+/// Whether an address is in a network.
+fn within(ip: IpAddr, net: IpAddr, len: u8) -> bool {
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => (u128::from(ip.to_bits()) << 96, 32),
+        IpAddr::V6(ip) => (ip.to_bits(), 128),
+    };
+    let ((a, of_a), (b, of_b)) = (bits(ip), bits(net));
+    let mask = u128::MAX.checked_shl(u32::from(128_u8.saturating_sub(len))).unwrap_or(0);
+    of_a == of_b && a & mask == b & mask
 }

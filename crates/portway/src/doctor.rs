@@ -3,6 +3,7 @@
 mod attempt;
 mod bulk;
 mod entry;
+mod local;
 mod picture;
 mod probe;
 mod talk;
@@ -30,7 +31,8 @@ pub(crate) struct DoctorArgs {
     /// The server; a directory or file of it if that is what fails
     #[arg(value_name = "URL")]
     url: String,
-    /// Read this machine's own packet filter (nftables, iptables; needs root) and name the rule that drops
+    /// Insist on reading this machine's own packet filter (nftables, iptables; needs root); without the flag it is
+    /// read where that is possible
     #[arg(long)]
     firewall: bool,
     /// How long a session stays silent before it is asked whether it still lives
@@ -52,7 +54,11 @@ pub(crate) fn run(args: DoctorArgs) -> Result<ExitCode> {
 async fn examine(args: DoctorArgs) -> Result<ExitCode> {
     let target = Target::parse(&args.url).with_context(|| args.url.clone())?;
     let settings = args.connect.settings(&target, Trace::default())?;
-    let seen = probe(Wish { target, settings, idle: args.idle }).await;
+    let firewall = match (args.firewall, local::read()) {
+        (true, Err(why)) => anyhow::bail!("--firewall: {why}"),
+        (_, rules) => rules.ok(),
+    };
+    let seen = probe(Wish { target, settings, idle: args.idle, firewall }).await;
     let verdict = judge(&seen);
     let mut out = std::io::stdout();
     if args.connect.json {

@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::Confidence::{self, Certain, Likely, Possible};
 use crate::firewall::Fate;
-use crate::{Attempt, Culprit, Evidence, Family, Mode, Outcome, Reach, Where};
+use crate::{Attempt, Culprit, Evidence, Family, Mode, Outcome, Reach, Software, Where};
 
 /// Attempts that differ in the command only: one family and one protection each, what matters most first.
 pub(super) fn sets(seen: &Evidence) -> Vec<Vec<&Attempt>> {
@@ -202,14 +202,15 @@ fn active_side(seen: &Evidence) -> (Culprit, Confidence, Vec<String>) {
                        firewall on this side admits answers only";
             (Culprit::ClientFirewallBlocksActive, Certain, vec![why.to_owned()])
         }
-        Some(false) => {
+        // A server that connects from another port than 20 is not helped by the hole.
+        Some(false) if matches!(seen.software, Software::Vsftpd | Software::PureFtpd) => {
             let why = "even after a packet of ours to the server's port 20 had opened the way through a firewall on \
                        this side, nothing came";
             let clean = seen.local_rules.as_ref().is_some_and(|rules| rules.active == Fate::Passes);
             let sure = if clean { Likely } else { Possible };
             (Culprit::ServerFirewallBlocksActive, sure, vec![why.to_owned()])
         }
-        None => (Culprit::ClientFirewallBlocksActive, Likely, Vec::new()),
+        _ => (Culprit::ClientFirewallBlocksActive, Likely, Vec::new()),
     }
 }
 

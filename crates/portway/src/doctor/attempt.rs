@@ -245,7 +245,11 @@ fn last_address(reply: &RawReply, ours: std::net::IpAddr) -> Option<std::net::Ip
         return None;
     }
     let part = |c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':');
-    let found = text.split(part).collect::<Vec<_>>().into_iter().filter_map(|word| word.trim_matches('.').parse().ok());
+    let found = text
+        .split(part)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .filter_map(|word| word.trim_matches('.').parse().ok());
     found.rev().find(|ip: &std::net::IpAddr| *ip != ours)
 }
 

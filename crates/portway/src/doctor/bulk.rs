@@ -54,7 +54,7 @@ async fn smaller(plan: &Plan, to: SocketAddr, way: Way, load: &Load) -> Option<u
 async fn fetch(plan: &Plan, to: SocketAddr, way: Way, load: &Load, mss: Option<u16>) -> Option<Tried> {
     let mut talk = entry::enter(plan, to, way).await.ok()?;
     let how = How { mss, ..How::default() };
-    let mut tried = attempt(&mut talk, Command::Epsv, load, &how).await;
+    let mut tried = attempt(&mut talk, way.passive(), load, &how).await;
     if !matches!(tried.attempt.outcome, Outcome::Works | Outcome::NoTransfer(_))
         && tried.alive
         && to.is_ipv4()
@@ -89,10 +89,10 @@ fn largest(listing: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether the server refuses a data connection that resumes nothing, where it served one that did.
-pub(super) async fn resumption(plan: &Plan, to: SocketAddr) -> Option<bool> {
-    let mut talk = entry::enter(plan, to, Way { tls: true }).await.ok()?;
+pub(super) async fn resumption(plan: &Plan, to: SocketAddr, way: Way) -> Option<bool> {
+    let mut talk = entry::enter(plan, to, way).await.ok()?;
     let how = How { mss: plan.mss, fresh_tls: true, ..How::default() };
-    let tried = attempt(&mut talk, Command::Epsv, &Load::Listing, &how).await;
+    let tried = attempt(&mut talk, way.passive(), &Load::Listing, &how).await;
     if tried.alive {
         talk.quit().await;
     }

@@ -18,6 +18,19 @@ use super::talk::{Entry, Lost, Talk, shown, words};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) tls: bool,
+    /// PASV works there and EPSV does not.
+    pub(super) pasv: bool,
+}
+
+impl Way {
+    pub(super) const fn new(tls: bool) -> Self {
+        Self { tls, pasv: false }
+    }
+
+    /// The passive command to use.
+    pub(super) const fn passive(self) -> Command {
+        if self.pasv { Command::Pasv } else { Command::Epsv }
+    }
 }
 
 /// Which ways lead in.
@@ -33,12 +46,12 @@ impl Access {
     }
 
     pub(super) const fn best(self) -> Way {
-        Way { tls: self.tls }
+        Way::new(self.tls)
     }
 
     pub(super) fn ways(self) -> impl Iterator<Item = Way> {
-        let clear = self.clear.then_some(Way { tls: false });
-        let tls = self.tls.then_some(Way { tls: true });
+        let clear = self.clear.then_some(Way::new(false));
+        let tls = self.tls.then_some(Way::new(true));
         clear.into_iter().chain(tls)
     }
 }
@@ -88,7 +101,7 @@ pub(super) async fn scout(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) 
     if choice != TlsChoice::Off {
         seen.tls = look_at_tls(plan, to, seen).await;
         if seen.tls == Tls::Works {
-            match log_in(plan, to, Way { tls: true }, seen).await {
+            match log_in(plan, to, Way::new(true), seen).await {
                 Ok(()) => access.tls = true,
                 Err(login) => refused = Some(login),
             }
@@ -96,7 +109,7 @@ pub(super) async fn scout(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) 
     }
     let clear = choice != TlsChoice::Required && !plan.wish.target.implicit_tls;
     if clear && refused.is_none() {
-        match log_in(plan, to, Way { tls: false }, seen).await {
+        match log_in(plan, to, Way::new(false), seen).await {
             Ok(()) => access.clear = true,
             // Whoever is let in under TLS may be refused in the clear.
             Err(_) if access.tls => {}

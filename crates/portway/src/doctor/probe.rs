@@ -28,6 +28,8 @@ pub(super) struct Wish {
     pub(super) settings: Arc<Settings>,
     /// How long a session stays silent before it is asked whether it lives.
     pub(super) idle: Duration,
+    /// This machine's own rules, unless they cannot be read.
+    pub(super) firewall: Option<portway_doctor::firewall::Ruleset>,
 }
 
 /// What all tracks share.
@@ -239,7 +241,7 @@ async fn again_alone(plan: &Arc<Plan>, to: Option<SocketAddr>, tried: &mut [Trie
         if plan.began.elapsed() > Duration::from_millis(6500) {
             return;
         }
-        let way = Way { tls: one.attempt.tls };
+        let way = Way::new(one.attempt.tls);
         if let Ok(mut talk) = entry::enter(plan, to, way).await {
             let how = How { mss: plan.mss, ..How::default() };
             let next = attempt(&mut talk, one.attempt.command, &Load::Listing, &how).await;
@@ -314,7 +316,7 @@ async fn closer(
     };
     let resumption = async {
         match passive_way {
-            Some(way) if way.tls => bulk::resumption(plan, to).await,
+            Some(way) if way.tls => bulk::resumption(plan, to, way).await,
             _ => None,
         }
     };
@@ -332,17 +334,22 @@ async fn closer(
     (seen.punch, seen.port_20) = active;
     seen.offers.extend(offered);
     seen.resumption_required = resumption;
+    seen.local_rules =
+        seen.local.and_then(|local| super::local::findings(local, to.ip(), plan.wish.firewall.as_ref()));
     seen.bulk = large.or(plan.mss.map(|mss| Bulk::Stalled { after: 0, works_with_mss: Some(mss) }));
     seen.far_side = far;
 }
 
 fn way_that_works(attempts: &[Attempt], mode: Mode) -> Option<Way> {
-    [true, false]
-        .into_iter()
-        .find(|tls| {
-            attempts.iter().any(|a| a.tls == *tls && a.command.mode() == mode && a.outcome == Outcome::Works)
+    let works = |tls: bool, command: Option<Command>| {
+        attempts.iter().any(|a| {
+            a.tls == tls
+                && a.outcome == Outcome::Works
+                && command.map_or(a.command.mode() == mode, |command| a.command == command)
         })
-        .map(|tls| Way { tls })
+    };
+    let tls = [true, false].into_iter().find(|tls| works(*tls, None))?;
+    Some(Way { tls, pasv: mode == Mode::Passive && !works(tls, Some(Command::Epsv)) })
 }
 
 /// Logs in, says nothing for a while, and then asks whether anybody is there.
