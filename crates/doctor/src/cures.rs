@@ -301,7 +301,9 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
         Culprit::ServerDown => out.extend(servers::start(seen.software)),
         Culprit::ServerFiltered => {
             let control = Match::to(facts.server, facts.control.to_string());
-            out.extend(rules::accept(Place::ServerFirewall, &[Hook::Forward, Hook::Input], &control));
+            // A firewall that does not know the control port does not know the data ports either.
+            let both = Match::to(facts.server, format!("{},<LOW>-<HIGH>", facts.control));
+            out.extend(rules::accept(Place::ServerFirewall, &[Hook::Forward, Hook::Input], &both));
             out.extend(rules::everywhere(Place::Server, &facts.control.to_string()));
             out.extend(rules::accept(Place::ClientFirewall, &[Hook::Forward, Hook::Output], &control));
         }
@@ -356,10 +358,11 @@ fn pooled() -> Cure {
 /// Passive ports must get to the server.
 fn open_passive(facts: &Facts<'_>, out: &mut Vec<Cure>) {
     out.extend(gate(Place::ServerFirewall, facts));
+    out.extend(rules::open_range(Place::ServerFirewall));
     if facts.seen.software == Software::Portway {
+        // For the firewall of the server's own machine.
         out.push(Cure::new(Place::Server, Program::PortwayServe, Kind::Option, "--pinholes nft"));
     }
-    out.extend(rules::open_range(Place::ServerFirewall));
     out.extend(rules::everywhere(Place::Server, "<LOW>-<HIGH>"));
     out.extend(servers::settings(facts, Setting::PassiveRange));
 }

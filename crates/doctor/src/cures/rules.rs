@@ -60,13 +60,19 @@ impl Match {
         // The address before translation is the one that was seen from here.
         let from = self.from.map(|a| format!("ct original {} saddr {a} ", ip(a))).unwrap_or_default();
         let to = self.to.map(|a| format!("ct original {} daddr {a} ", ip(a))).unwrap_or_default();
-        format!("{from}{to}tcp dport {} ct state new accept", self.ports)
+        let ports = match self.ports.contains(',') {
+            true => format!("{{ {} }}", self.ports.replace(',', ", ")),
+            false => self.ports.clone(),
+        };
+        format!("{from}{to}tcp dport {ports} ct state new accept")
     }
 
     fn iptables(&self) -> String {
         let from = self.from.map(|a| format!("-m conntrack --ctorigsrc {a} ")).unwrap_or_default();
         let to = self.to.map(|a| format!("-m conntrack --ctorigdst {a} ")).unwrap_or_default();
-        format!("-p tcp --dport {} {from}{to}-j ACCEPT", self.ports.replace('-', ":"))
+        let ports = self.ports.replace('-', ":");
+        let word = if ports.contains(',') { "-m multiport --dports" } else { "--dport" };
+        format!("-p tcp {word} {ports} {from}{to}-j ACCEPT")
     }
 }
 

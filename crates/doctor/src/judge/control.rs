@@ -165,7 +165,11 @@ pub(super) fn login(seen: &Evidence) -> Option<Finding> {
             Finding::new(
                 Culprit::LoginRefused,
                 Certain,
-                "The server refuses user name or password; the network is not to blame.",
+                if text.contains("OOPS") {
+                    "The server knows the account and cannot let it in: its own configuration is at fault."
+                } else {
+                    "The server refuses user name or password; the network is not to blame."
+                },
             )
             .because(format!("the server says: {text}")),
         ),

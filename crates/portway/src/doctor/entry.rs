@@ -233,17 +233,20 @@ async fn agreed(mut talk: Talk, seen: &mut Evidence) -> Result<Talk, Tls> {
         Err(lost) => return Err(Tls::Failed(format!("AUTH TLS: {lost}"))),
     };
     let said = words(&reply);
-    let verdict = if let Some(other) = echoed_other(&said) {
-        Tls::Stripped(format!("AUTH TLS was sent, and the server quotes {other}: {}", shown(&reply)))
-    } else if features.has("AUTH") {
-        Tls::Stripped(format!("FEAT offers AUTH TLS, and AUTH TLS is refused: {}", shown(&reply)))
-    } else if features.has("PBSZ") || features.has("PROT") {
-        Tls::Stripped(format!(
-            "FEAT offers PBSZ and PROT, which mean nothing without AUTH: {}",
+    // A server that knows the command and has no TLS says so, whatever its FEAT lists.
+    let unknown = ["not understood", "unknown", "unrecognized", "unrecognised", "not recognized", "syntax"]
+        .iter()
+        .any(|word| said.to_ascii_lowercase().contains(word));
+    let offers = ["AUTH", "PBSZ", "PROT"].into_iter().find(|name| features.has(name));
+    let verdict = match (echoed_other(&said), offers) {
+        (Some(other), _) => {
+            Tls::Stripped(format!("AUTH TLS was sent, and the server quotes {other}: {}", shown(&reply)))
+        }
+        (None, Some(offer)) if unknown => Tls::Stripped(format!(
+            "FEAT offers {offer}, and the server says that it does not know AUTH: {}",
             shown(&reply)
-        ))
-    } else {
-        Tls::NotOffered
+        )),
+        _ => Tls::NotOffered,
     };
     seen.software = Software::guess(&talk.said);
     talk.quit().await;
