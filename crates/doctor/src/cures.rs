@@ -228,10 +228,11 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
             if seen.tls == Tls::Works {
                 out.push(clients::portway("--tls required"));
             }
+            // Whose box it is cannot be seen from here; not to ask it is sure.
+            out.extend(clients::not_pasv(&facts));
             out.extend(rules::no_helper(Place::ServerFirewall));
             out.extend(rules::no_helper(Place::ClientFirewall));
             out.extend(rules::no_helper(Place::ServerNat));
-            out.extend(clients::not_pasv(&facts));
         }
         Culprit::EpsvBroken => {
             out.extend(clients::not_epsv());

@@ -2,13 +2,14 @@
 
 use super::Finding;
 use crate::Confidence::{Certain, Likely};
-use crate::{Bulk, Culprit, Evidence, Idle, NoTransfer, Outcome};
+use crate::{Bulk, Culprit, Evidence, Idle, Mode, NoTransfer, Outcome};
 
 /// The data connection stands and stays empty.
 pub(super) fn no_octets(seen: &Evidence) -> Option<Finding> {
-    let connected = || seen.attempts.iter().filter(|a| matches!(a.outcome, Outcome::NoTransfer(_)));
-    let empty = || connected().filter(|a| matches!(a.outcome, Outcome::NoTransfer(NoTransfer::NoOctets)));
-    if seen.attempts.iter().any(|a| a.outcome == Outcome::Works) || empty().next().is_none() {
+    // Passive: a firewall knows those by their ports. Active mode may well work meanwhile.
+    let passive = || seen.attempts.iter().filter(|a| a.command.mode() == Mode::Passive);
+    let empty = || passive().filter(|a| matches!(a.outcome, Outcome::NoTransfer(NoTransfer::NoOctets)));
+    if passive().any(|a| a.outcome == Outcome::Works) || empty().next().is_none() {
         return None;
     }
     let finding = match seen.bulk {

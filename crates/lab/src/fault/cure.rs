@@ -80,6 +80,8 @@ impl Patient<'_> {
         };
         let there = match (cure.place.as_str(), cure.kind.as_str()) {
             (_, "option") if cure.program != own => cure.program == client,
+            // The firewall is a machine of its own: what opens the server's does not help.
+            ("server", "settings" | "option") if cure.text.contains("pinholes") => false,
             ("server", "settings" | "option") => cure.program == own,
             ("server", "command") => cure.program == own || cure.program == "kernel",
             ("client_firewall" | "client_nat", "command") => at_gate(false),

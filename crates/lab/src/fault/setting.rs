@@ -45,8 +45,8 @@ pub(super) enum Wall {
     ServiceAndHalf,
     /// From outside to the control ports and the range, and nothing from inside.
     ServiceOnly,
-    /// Not even the control ports from outside.
-    Everything,
+    /// From outside to the passive range, which is no use without the control ports.
+    RangeAlone,
 }
 
 /// What is wrong on the way, besides firewalls.

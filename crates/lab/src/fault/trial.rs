@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::mount::mount_bind;
+use rustix::mount::{MountFlags, mount_bind, mount_remount};
 
 use super::addresses::{Addresses, number};
 use super::catalog::Case;
@@ -24,8 +24,10 @@ use crate::error::LabError;
 const OCTETS: usize = 1 << 20;
 /// A transfer that has not arrived by then does not work. On a machine that does nothing else it takes 0.1 s.
 const BROKEN: Duration = Duration::from_secs(6);
-/// Where the authorities are that programs trust, in Debian and its children.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where in `/etc` the authorities are that programs trust, in Debian and its children.
+const AUTHORITIES: &str = "ssl/certs/ca-certificates.crt";
+/// Nobody's settings are larger, in octets.
+const LARGEST: u64 = 1 << 20;
 
 /// Tries a case; files go to `folder`.
 pub(super) fn perform(case: &Case, reference: bool, folder: &Path) -> Result<Row, LabError> {
@@ -59,7 +61,7 @@ pub(super) fn perform(case: &Case, reference: bool, folder: &Path) -> Result<Row
     let url = world.url(setting);
     let mut download =
         Download::new(setting.transfer.client, &url, setting.transfer.more, setting.transfer.times);
-    let facts = world.facts(&fresh.both, &fresh.key);
+    let facts = world.facts(setting, &fresh.both, &fresh.key);
     let mut notes = Vec::new();
     let patience = if case.culprit.is_some() { BROKEN } else { PATIENCE };
     let arrived = download.arrives(&machines.client, folder, &world.content, patience)?;
@@ -183,7 +185,8 @@ impl World {
         })
     }
 
-    /// Puts files of the system's over its own, for the processes in here only.
+    /// Gives the processes in here a folder for settings of their own, and makes all else that is not ours read-only:
+    /// cures change files of the system.
     fn mount(&self, folder: &Path, authority: &Authority) -> Result<(), LabError> {
         let served = folder.join("served");
         let users = format!(
@@ -192,20 +195,24 @@ impl World {
             served.display()
         );
         let files = [
-            ("/etc/hosts", self.hosts.clone()),
-            ("/etc/passwd", users),
-            ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
+            ("hosts", self.hosts.clone()),
+            ("passwd", users),
+            ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
             (AUTHORITIES, authority.pem.clone()),
         ];
-        for (index, (place, text)) in files.into_iter().enumerate() {
-            let file = folder.join(format!("system-{index}"));
-            std::fs::write(&file, text).map_err(LabError::system("no files for the lab"))?;
-            if Path::new(place).exists() {
-                mount_bind(&file, place)
-                    .map_err(LabError::system("a file of the system cannot be covered"))?;
-            }
+        let own = folder.join("etc");
+        copy(Path::new("/etc"), &own).map_err(LabError::system("no copy of the system's settings"))?;
+        for (name, text) in files {
+            let file = own.join(name);
+            // There may be none yet, or one that is a link.
+            let _ = std::fs::remove_file(&file);
+            let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+            made.and_then(|()| std::fs::write(&file, text))
+                .map_err(LabError::system("no files for the lab"))?;
         }
-        Ok(())
+        mount_bind(&own, "/etc").map_err(LabError::system("the system's settings cannot be covered"))?;
+        let flags = MountFlags::BIND | MountFlags::RDONLY;
+        mount_remount("/", flags, c"").map_err(LabError::system("the system cannot be made read-only"))
     }
 
     fn url(&self, setting: &Setting) -> String {
@@ -218,8 +225,12 @@ impl World {
     }
 
     /// What an administrator has at hand.
-    fn facts(&self, certificate: &Path, key: &Path) -> BTreeMap<&'static str, String> {
-        let (low, high) = self.range;
+    fn facts(&self, setting: &Setting, certificate: &Path, key: &Path) -> BTreeMap<&'static str, String> {
+        let (low, mut high) = self.range;
+        // Whose range is too small chooses a larger one.
+        if setting.held {
+            high = low + 999;
+        }
         [
             ("PUBLIC ADDRESS", self.public.to_string()),
             ("SERVER ADDRESS", self.public.to_string()),
@@ -241,6 +252,27 @@ impl World {
         ]
         .into()
     }
+}
+
+/// Copies what this user may read and is of interest: settings are small. Links stay links.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        // What cannot be read is nobody's business in here either.
+        let _ = if kind.is_symlink() {
+            std::fs::read_link(&source).and_then(|link| std::os::unix::fs::symlink(link, &target))
+        } else if kind.is_dir() {
+            copy(&source, &target)
+        } else if kind.is_file() && entry.metadata()?.len() <= LARGEST {
+            std::fs::copy(&source, &target).map(|_| ())
+        } else {
+            Ok(())
+        };
+    }
+    Ok(())
 }
 
 /// A word that nobody has used before.

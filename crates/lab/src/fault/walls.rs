@@ -108,7 +108,8 @@ fn table(before: &str, wall: Wall, helper: Option<&str>, after: &str, range: &Ra
     let to_range = |high: u16| format!("iifname \"wan\" tcp dport {low}-{high} accept\n");
     let allowed = match wall {
         Wall::None => String::new(),
-        Wall::Outwards | Wall::OutwardsReset | Wall::Everything => outwards.to_owned(),
+        Wall::Outwards | Wall::OutwardsReset => outwards.to_owned(),
+        Wall::RangeAlone => format!("{outwards}{}", to_range(high)),
         Wall::WellKnown => "iifname \"lan\" tcp dport { 21, 25, 53, 80, 443, 990 } accept\n\
                             iifname \"wan\" tcp sport 20 tcp dport 1024-65535 accept\n"
             .to_owned(),

@@ -101,9 +101,9 @@ async fn offer(
         }
     };
     let (code, text) = (reply.code, words(&reply));
-    if code / 100 == 4 {
+    if code / 100 == 4 || cannot_bind(&text) {
         let tried = Tried::new(talk, command, began, Outcome::Full { code, text }, shown(&reply));
-        return Err(if code == 421 { tried.lost() } else { tried });
+        return Err(if code == 421 || code >= 500 { tried.lost() } else { tried });
     }
     match passive(&reply, talk.peer.ip(), AddressTrust::Peer) {
         Ok(goal) => Ok((reply, goal)),
@@ -111,6 +111,11 @@ async fn offer(
             Err(Tried::new(talk, command, began, Outcome::CommandRefused { code, text }, shown(&reply)))
         }
     }
+}
+
+/// vsftpd without a free port ends the session: `500 OOPS: vsf_sysutil_bind`.
+fn cannot_bind(text: &str) -> bool {
+    text.contains("OOPS") && text.contains("bind")
 }
 
 async fn try_passive(talk: &mut Talk, command: Command, load: &Load, how: &How) -> Tried {

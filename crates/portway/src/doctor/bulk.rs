@@ -98,7 +98,14 @@ pub(super) async fn resumption(plan: &Plan, to: SocketAddr, way: Way) -> Option<
     }
     match tried.attempt.outcome {
         Outcome::Works => Some(false),
-        Outcome::NoTransfer(NoTransfer::NotResumed(_) | NoTransfer::TlsRefused(_)) => Some(true),
+        // portway takes a stranger for one, closes and goes on waiting; others say no.
+        Outcome::NoTransfer(
+            NoTransfer::NotResumed(_)
+            | NoTransfer::TlsRefused(_)
+            | NoTransfer::NoOctets
+            | NoTransfer::Stalled(0)
+            | NoTransfer::ControlLost(_),
+        ) => Some(true),
         _ => None,
     }
 }

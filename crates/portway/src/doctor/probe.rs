@@ -308,7 +308,16 @@ async fn closer(
             };
             let (epsv, pasv) = match to.is_ipv4() && passive_way.is_some() {
                 true => tokio::join!(one(Command::Epsv), one(Command::Pasv)),
-                false => (one(Command::Epsv).await, Vec::new()),
+                // Each port that does not answer takes a second: several sessions look for one that does.
+                false => {
+                    let (a, b, c, d) = tokio::join!(
+                        one(Command::Epsv),
+                        one(Command::Epsv),
+                        one(Command::Epsv),
+                        one(Command::Epsv)
+                    );
+                    ([a, b].concat(), [c, d].concat())
+                }
             };
             seen.extend(epsv.into_iter().chain(pasv));
         }

@@ -164,9 +164,9 @@ pub(super) fn firewalls() -> Vec<Case> {
             "the server's firewall drops port 21",
             "server_filtered",
             Brand::Proftpd,
-            nft("server_firewall", "tcp dport { 21, <LOW>-<HIGH> } accept"),
+            nft("server_firewall", "tcp dport 21 accept"),
             |s| {
-                s.far = Wall::Everything;
+                s.far = Wall::RangeAlone;
                 s.transfer = PASSIVE;
             },
         ),

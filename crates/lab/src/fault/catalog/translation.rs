@@ -140,11 +140,9 @@ pub(super) fn ways() -> Vec<Case> {
             nft("server_firewall", "meta nfproto ipv6 accept"),
             |s| {
                 (s.naming, s.wire) = (Naming::Both, Wire::No6);
-                s.transfer = Transfer {
-                    client: User::Lftp,
-                    more: "set dns:order \"inet6 inet\"; set net:timeout 20",
-                    times: 1,
-                };
+                // As a client that tries one address after the other, in the order of the resolver.
+                s.transfer =
+                    Transfer { client: User::Curl, more: "--happy-eyeballs-timeout-ms 60000", times: 1 };
             },
         ),
         case(
