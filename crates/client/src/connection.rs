@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_data::Through;
+use portway_data::{DataConn, Through};
 use portway_net::{ClientControlTls, Control};
 use portway_proto::client::{self, Answer, ClientSession, CommandId, Event, Features};
 use portway_proto::{Command, Protection, RawReply, printable};
@@ -62,6 +62,10 @@ pub struct Connection {
     tls12: bool,
     had_tickets: bool,
     broken: bool,
+    /// In block mode: the data connection of the transfer before, for the next.
+    kept: Option<Box<DataConn>>,
+    /// Block mode did not work out.
+    no_blocks: bool,
 }
 
 impl Connection {
@@ -321,6 +325,34 @@ impl Connection {
 
     pub(crate) fn mark_broken(&mut self) {
         self.broken = true;
+    }
+
+    /// Whether the server names block mode in FEAT, and it has not failed.
+    pub(crate) fn offers_blocks(&self) -> bool {
+        !self.no_blocks && self.features.has_with("MODE", "B")
+    }
+
+    pub(crate) fn refuse_blocks(&mut self) {
+        self.kept = None;
+        self.no_blocks = true;
+    }
+
+    pub(crate) fn kept(&self) -> Option<&DataConn> {
+        self.kept.as_deref()
+    }
+
+    /// Puts a data connection by, or takes it out.
+    pub(crate) fn keep(&mut self, conn: Option<DataConn>) -> Option<DataConn> {
+        std::mem::replace(&mut self.kept, conn.map(Box::new)).map(|conn| *conn)
+    }
+
+    pub(crate) fn needs_mode(&self, wanted: portway_proto::Mode) -> bool {
+        self.session.needs_mode(wanted)
+    }
+
+    /// Whether commands have been sent whose final reply has not come.
+    pub(crate) fn awaits_replies(&self) -> bool {
+        self.session.outstanding() > 0
     }
 
     pub(crate) fn needs_type(&self, wanted: portway_proto::Representation) -> bool {

@@ -16,6 +16,7 @@ mod segments;
 mod settings;
 mod target;
 mod trace;
+mod tree;
 mod verdict;
 
 pub use batch::{Offered, Wanted};

@@ -8,7 +8,7 @@ use portway_proto::{Representation, Timestamp};
 use crate::{Body, Cause, Connection, Error, Job, Phase};
 
 /// Octets of one listing at most; a hostile server cannot fill the memory.
-const LARGEST: usize = 256 * 1024 * 1024;
+pub(crate) const LARGEST: usize = 256 * 1024 * 1024;
 
 impl Connection {
     /// The entries of a directory, `None` for the current one. `.` and `..`, and rows that cannot be read, are

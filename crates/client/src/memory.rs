@@ -37,6 +37,8 @@ pub struct Fact {
     pub fails: BTreeMap<Way, String>,
     /// Commands sent ahead confuse it.
     pub no_pipelining: bool,
+    /// What is faster for many small files than what works first.
+    pub batch: Option<Way>,
     /// When this was learnt, in seconds since 1970.
     pub learnt: u64,
 }

@@ -182,7 +182,7 @@ async fn a_server_that_loses_commands_sent_ahead_still_gives_every_file() {
     });
     let mut good = 0;
     connection
-        .get_many(&local, wanted.collect(), GetOptions::default(), |_, result| {
+        .get_many(&local, wanted, GetOptions::default(), |_, result| {
             good += usize::from(result.is_ok());
         })
         .await;

@@ -8,6 +8,7 @@ use portway_net::{DataTls, TlsInfo};
 use tokio::net::TcpStream;
 
 use crate::hole::OpenHole;
+use crate::pump::Ahead;
 use crate::{Failure, sys};
 
 /// One data connection that belongs to the session it was made for.
@@ -18,6 +19,8 @@ use crate::{Failure, sys};
 pub struct DataConn {
     socket: Socket,
     facts: Facts,
+    /// Octets that came behind the end of a file in block mode: the beginning of the next.
+    pub(crate) ahead: Ahead,
     _hole: Option<OpenHole>,
 }
 
@@ -87,7 +90,12 @@ struct Socket {
 
 impl DataConn {
     pub(crate) fn new(stream: Stream, facts: Facts, hole: Option<OpenHole>) -> Self {
-        Self { socket: Socket { stream: Some(stream), way: Way::Unused }, facts, _hole: hole }
+        Self {
+            socket: Socket { stream: Some(stream), way: Way::Unused },
+            facts,
+            ahead: Ahead::default(),
+            _hole: hole,
+        }
     }
 
     /// How it came about.
@@ -121,6 +129,14 @@ impl DataConn {
 
     pub(crate) fn received_all(&mut self) {
         self.socket.way = Way::Received;
+    }
+
+    /// Keeps the connection for the next transfer in block mode; the one before must be complete. From here on
+    /// dropping it closes it without a reset, so that what was sent still arrives.
+    #[must_use]
+    pub fn rest(mut self) -> Self {
+        self.socket.way = Way::Unused;
+        self
     }
 
     /// Ends the connection so that everything sent arrives, and returns when the reply 226 may leave. Waits

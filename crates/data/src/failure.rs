@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portway_net::TlsError;
-use portway_proto::Code;
+use portway_proto::{BlockError, Code};
 use rustix::io::Errno;
 
 /// Why a data connection did not come about, or broke.
@@ -113,6 +113,9 @@ pub enum Failure {
     /// MODE Z: what came is not zlib data.
     #[error("the compressed data is damaged")]
     Damaged,
+    /// MODE B: what came is not blocks.
+    #[error("block mode has lost its place: {0}")]
+    BadBlock(#[source] BlockError),
     /// Any other error of the network.
     #[error("the data connection broke: {0}")]
     Broken(#[source] io::Error),
@@ -150,6 +153,7 @@ impl Failure {
             Self::Stalled { .. } => "stalled",
             Self::TooSlow { .. } => "too_slow",
             Self::Damaged => "damaged",
+            Self::BadBlock(_) => "bad_block",
             Self::Broken(_) => "broken",
             Self::Shrunk { .. } => "shrunk",
             Self::NoSocket(_) => "no_socket",
@@ -178,6 +182,7 @@ impl Failure {
             | Self::Stalled { .. }
             | Self::TooSlow { .. }
             | Self::Damaged
+            | Self::BadBlock(_)
             | Self::Broken(_) => Code::TRANSFER_ABORTED,
             Self::Shrunk { .. } => Code::LOCAL_ERROR,
             Self::Local(error) => match Errno::from_io_error(error) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portway_proto::Restart;
 
+mod blocks;
 mod buffer;
 mod disk;
 mod line;
@@ -19,6 +20,7 @@ mod relay;
 mod send;
 mod stages;
 
+pub(crate) use blocks::Ahead;
 pub use receive::{receive_file, receive_stream};
 pub use relay::{RelayError, relay};
 pub use send::{send_file, send_stream};
@@ -40,6 +42,9 @@ pub struct Options<'a> {
     pub representation: Representation,
     /// Default [`Compression::None`].
     pub compression: Compression,
+    /// MODE B (RFC 959 §3.4.2): the end of a file is a mark, and the connection stays for the next one; see
+    /// [`crate::DataConn::rest`]. Default false.
+    pub blocks: bool,
     /// Default `None`. With it, the octets leave the kernel.
     pub hash: Option<Digest<'a>>,
 }
@@ -52,6 +57,7 @@ impl Default for Options<'_> {
             limit_rate: None,
             representation: Representation::Binary,
             compression: Compression::None,
+            blocks: false,
             hash: None,
         }
     }
@@ -63,6 +69,7 @@ impl Options<'_> {
         matches!(self.representation, Representation::Binary)
             && matches!(self.compression, Compression::None)
             && self.hash.is_none()
+            && !self.blocks
     }
 }
 

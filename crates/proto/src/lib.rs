@@ -4,6 +4,7 @@
 
 mod announced;
 mod ascii;
+mod block;
 mod code;
 mod command;
 mod expected;
@@ -21,6 +22,7 @@ pub use announced::{
     AnnounceError, Announced, Extended, Family, HostPort, PortOnly, Refused, Vetted, passive_reply_lenient,
 };
 pub use ascii::{FromNetwork, Restart, RestartSearch, ToNetwork};
+pub use block::{BLOCK_MOST, Block, BlockError, BlockReader, write_blocks};
 pub use code::{Class, Code};
 pub use command::{
     Algorithm, Command, EmitError, Epsv, ListArg, Mechanism, Mode, ParseError, Protection, Representation,

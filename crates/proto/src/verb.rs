@@ -121,7 +121,7 @@ verbs! {
     Mkd "MKD" Must("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
     Mlsd "MLSD" May("path"), LoggedIn, None, Later, Full, "RFC 3659 §7";
     Mlst "MLST" May("path"), LoggedIn, None, Later, Full, "RFC 3659 §7";
-    Mode "MODE" Must("S | Z"), LoggedIn, Some("MODE Z"), Later, Partial("stream and deflate; block and compressed are refused with 504"), "RFC 959 §4.1.2, draft-preston-ftpext-deflate";
+    Mode "MODE" Must("S | B | Z"), LoggedIn, Some("MODE Z"), Later, Partial("stream, block and deflate; compressed is refused with 504"), "RFC 959 §4.1.2, draft-preston-ftpext-deflate";
     Nlst "NLST" May("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
     Noop "NOOP" Nothing, Connected, None, Now, Full, "RFC 959 §4.1.3";
     Opts "OPTS" Must("command options"), Connected, None, Later, Full, "RFC 2389 §4";

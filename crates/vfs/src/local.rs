@@ -4,6 +4,7 @@ mod claim;
 mod combine;
 mod jail;
 mod list;
+mod small;
 mod tree;
 mod upload;
 

@@ -11,11 +11,7 @@ use crate::run;
 const LIMIT: usize = 500;
 
 /// Files that may be longer: path, lines, and why splitting would not help the reader.
-const EXCEPTIONS: &[(&str, usize, &str)] = &[(
-    "crates/client/src/mirror.rs",
-    700,
-    "to be parted into the plan and its carrying out with the client's next work",
-)];
+const EXCEPTIONS: &[(&str, usize, &str)] = &[];
 
 /// Checks all Rust files of the workspace and of `fuzz`.
 ///

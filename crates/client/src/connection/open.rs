@@ -47,6 +47,8 @@ impl Connection {
             tls12,
             had_tickets: false,
             broken: false,
+            kept: None,
+            no_blocks: false,
             settings,
         };
         if target.implicit_tls {
@@ -72,6 +74,7 @@ impl Connection {
         self.tried = old.tried;
         self.chosen = old.chosen;
         self.public = old.public;
+        self.no_blocks = old.no_blocks;
         Ok(())
     }
 

@@ -141,6 +141,9 @@ impl Connection {
                 self.reconnect().await?;
             }
             self.renew_tickets().await?;
+            if self.session.needs_mode(portway_proto::Mode::Stream) {
+                self.leave_blocks().await?;
+            }
             if self.session.needs_type(representation) {
                 self.demand(&Command::Type(representation)).await?;
             }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use tokio::io::Interest;
 
+use super::blocks::receive_blocks;
 use super::buffer::{Buffer, LARGE};
 use super::disk::Disk;
 use super::line::Line;
@@ -28,6 +29,11 @@ pub async fn receive_file(
     options: Options<'_>,
     progress: &Progress,
 ) -> Result<Received, Failure> {
+    if options.blocks {
+        let mut disk = Disk::new();
+        return receive_stream(conn, |octets| disk.run(|| (&*file).write_all(octets)), options, progress)
+            .await;
+    }
     let straight = options.straight() && cfg!(target_os = "linux");
     let mut line = Line::new(conn, Way::Receiving, &options, progress)?;
     let mut disk = Disk::new();
@@ -58,9 +64,15 @@ pub async fn receive_stream(
     options: Options<'_>,
     progress: &Progress,
 ) -> Result<Received, Failure> {
+    let mut ahead = std::mem::take(&mut conn.ahead);
     let mut line = Line::new(conn, Way::Receiving, &options, progress)?;
-    let octets = by_buffer(&mut line, options, sink).await?;
+    let octets = if options.blocks {
+        receive_blocks(&mut line, options, &mut ahead, sink).await?
+    } else {
+        by_buffer(&mut line, options, sink).await?
+    };
     let wire = line.pace.wire();
+    conn.ahead = ahead;
     conn.received_all();
     Ok(Received { octets, wire })
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 
+use super::blocks::Blocks;
 use super::buffer::{Buffer, LARGE};
 use super::disk::Disk;
 use super::line::Line;
@@ -111,6 +112,7 @@ async fn by_buffer(
     let mut disk = Disk::new();
     let mut stages = Outgoing::new(options.representation, options.compression);
     let mut hash: Option<Digest<'_>> = options.hash;
+    let mut blocks = Blocks::new(options.blocks);
     let mut buf = Buffer::of(len.unwrap_or(LARGE as u64));
     let (mut at, mut left) = (from, len);
     while left != Some(0) {
@@ -129,12 +131,12 @@ async fn by_buffer(
         if let Some(hash) = &mut hash {
             hash(octets);
         }
-        line.write_all(stages.push(octets)?).await?;
+        blocks.write(line, stages.push(octets)?).await?;
         line.pace.counted(read);
         at += read as u64;
         left = left.map(|left| left - read as u64);
     }
-    line.write_all(stages.end()?).await?;
+    blocks.end(line, stages.end()?).await?;
     Ok(Sent { octets: at - from, wire: line.pace.wire() })
 }
 
@@ -154,6 +156,7 @@ pub async fn send_stream(
     let mut disk = Disk::new();
     let mut stages = Outgoing::new(options.representation, options.compression);
     let mut hash: Option<Digest<'_>> = options.hash;
+    let mut blocks = Blocks::new(options.blocks);
     let mut rows = Vec::new();
     let (mut more, mut enough, mut octets) = (true, FIRST_ROWS, 0);
     while more {
@@ -171,12 +174,12 @@ pub async fn send_stream(
         if let Some(hash) = &mut hash {
             hash(&rows);
         }
-        line.write_all(stages.push(&rows)?).await?;
+        blocks.write(&mut line, stages.push(&rows)?).await?;
         line.pace.counted(rows.len());
         octets += rows.len() as u64;
         // A pattern that fits nothing makes no rows and must not keep the thread all the same.
         tokio::task::yield_now().await;
     }
-    line.write_all(stages.end()?).await?;
+    blocks.end(&mut line, stages.end()?).await?;
     Ok(Sent { octets, wire: line.pace.wire() })
 }

@@ -185,8 +185,8 @@ impl<'a> Fields<'a> {
             Some(b'S') => Ok(Mode::Stream),
             Some(b'Z') => Ok(Mode::Deflate),
             Some(b'B') => Ok(Mode::Block),
-            Some(b'C') => Err(self.unknown("only S (stream) and Z (deflate) are served")),
-            _ => Err(self.bad("expected S or Z")),
+            Some(b'C') => Err(self.unknown("only S (stream), B (block) and Z (deflate) are served")),
+            _ => Err(self.bad("expected S, B or Z")),
         }
     }
 

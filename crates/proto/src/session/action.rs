@@ -53,6 +53,8 @@ pub enum Channel {
     Passive,
     /// The client announced a port (PORT, EPRT).
     Active,
+    /// In block mode: the data connection of the transfer before (RFC 959 §3.3).
+    Kept,
 }
 
 /// What a transfer command wants done, with everything the session knows about it.
@@ -88,6 +90,12 @@ pub enum TransferKind<'a> {
 }
 
 impl TransferKind<'_> {
+    /// Whether the client sends.
+    #[must_use]
+    pub const fn is_upload(&self) -> bool {
+        matches!(self, Self::Stor(_) | Self::Appe(_) | Self::Stou(_))
+    }
+
     /// The verb, for logs.
     #[must_use]
     pub const fn verb(&self) -> Verb {

@@ -24,6 +24,7 @@ pub(super) fn feat(session: &ServerSession) -> Reply {
             Verb::Ccc if policy.tls && policy.ccc => reply = reply.line("CCC"),
             Verb::Hash if !policy.hashes.is_empty() => reply = reply.line(hash_line(session)),
             Verb::Mlst => reply = reply.line(session.facts().feat()),
+            Verb::Mode => reply = reply.line("MODE B"),
             _ => {}
         }
     }

@@ -203,16 +203,17 @@ impl ServerSession {
                     },
                 )
             }
-            Command::Mode(Mode::Block) => {
-                reply(Code::PARAMETER_NOT_IMPLEMENTED, "MODE: only S (stream) and Z (deflate) are served.")
-            }
             Command::Mode(mode) => {
+                if mode != self.mode {
+                    self.drop_kept();
+                }
                 self.mode = mode;
                 reply(
                     Code::OK,
                     match mode {
                         Mode::Deflate => "Mode is deflate.",
-                        _ => "Mode is stream.",
+                        Mode::Block => "Mode is block.",
+                        Mode::Stream => "Mode is stream.",
                     },
                 )
             }
@@ -324,6 +325,18 @@ impl ServerSession {
         self.channel = Channel::None;
     }
 
+    /// A transfer in block mode is over and its data connection stays: the next one may use it.
+    pub fn channel_kept(&mut self) {
+        self.channel = Channel::Kept;
+    }
+
+    /// Whatever makes it doubtful what comes next on a kept data connection, or whose it is, ends it.
+    pub(super) fn drop_kept(&mut self) {
+        if self.channel == Channel::Kept {
+            self.channel = Channel::None;
+        }
+    }
+
     /// What RNFR named is there.
     pub fn rename_from(&mut self, path: &[u8]) -> Reply {
         self.rename_from = Some(path.to_vec());
@@ -343,7 +356,11 @@ impl ServerSession {
             .line(format_args!(
                 "TYPE {}, STRU F, MODE {}",
                 if self.representation == Representation::Ascii { "A" } else { "I" },
-                if self.mode == Mode::Deflate { "Z" } else { "S" }
+                match self.mode {
+                    Mode::Stream => "S",
+                    Mode::Block => "B",
+                    Mode::Deflate => "Z",
+                }
             ))
             .line(format_args!(
                 "Control channel {}, data channel {}",
@@ -365,6 +382,7 @@ impl ServerSession {
             return self
                 .refuse(Reply::new(Code::NOT_LOGGED_IN, "This server needs TLS: send AUTH TLS first."));
         }
+        self.drop_kept();
         self.login = Login::NeedPassword(name.to_vec());
         // The same for every name: a stranger must not learn who has an account.
         reply(Code::NEED_PASSWORD, "Password, please.")
@@ -440,6 +458,8 @@ impl ServerSession {
 
     /// Counts what was refused before a login, so that a babbling stranger is not served for ever.
     fn refuse(&mut self, reply: Reply) -> Action<'static> {
+        // It may have been an upload whose octets are under way.
+        self.drop_kept();
         if self.user().is_none() && reply.code().class() == Class::Permanent {
             self.refused += 1;
             if self.refused >= self.policy.unknown_before_login {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use portway_data::{Dial, Offer, Party};
+use portway_data::{DataConn, Dial, Offer, Party};
 use portway_ops::{DataFailed, Shown};
 use portway_proto::{Protection, Reply, Verb, Vetted};
 
@@ -13,6 +13,15 @@ pub(super) enum Pending {
     Nothing,
     Offer(Verb, Box<Offer>),
     Dial(Verb, Box<Dial>),
+    /// Block mode: the data connection of the transfer before, and whose port it came by.
+    Kept(Box<Kept>),
+}
+
+/// A data connection that stays between transfers (RFC 959 §3.3). It has proved whose it is.
+pub(super) struct Kept {
+    pub(super) conn: DataConn,
+    pub(super) verb: &'static str,
+    pub(super) announced: Option<SocketAddr>,
 }
 
 impl Pending {
@@ -21,6 +30,7 @@ impl Pending {
         match self {
             Self::Nothing => "",
             Self::Offer(verb, _) | Self::Dial(verb, _) => verb.name(),
+            Self::Kept(kept) => kept.verb,
         }
     }
 
@@ -29,6 +39,7 @@ impl Pending {
             Self::Nothing => None,
             Self::Offer(_, offer) => Some(offer.announce()),
             Self::Dial(_, dial) => Some(dial.to()),
+            Self::Kept(kept) => kept.announced,
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Prepared {
 pub(super) struct Done {
     pub(super) result: Result<(), Broken>,
     pub(super) facts: Option<(Facts, bool)>,
+    /// Block mode: what the next transfer may use.
+    pub(super) kept: Option<DataConn>,
     /// An upload that is all here, and still has no name.
     pub(super) arrived: Option<Arrived>,
 }
@@ -236,6 +238,7 @@ pub(super) fn options(transfer: &Transfer<'_>, stall: Duration) -> Options<'stat
             transfer.kind,
             TransferKind::Retr(_) | TransferKind::Stor(_) | TransferKind::Appe(_) | TransferKind::Stou(_)
         );
+    options.blocks = transfer.mode == Mode::Block;
     options.representation = if text { Form::Ascii } else { Form::Binary };
     if transfer.mode == Mode::Deflate {
         options.compression = Compression::Deflate(transfer.deflate_level);
@@ -255,17 +258,23 @@ pub(super) async fn run(
     let connected = match pending {
         Pending::Offer(_, offer) => offer.take(deadline).await,
         Pending::Dial(_, dial) => dial.connect(deadline).await,
+        Pending::Kept(kept) => Ok(kept.conn),
         Pending::Nothing => Err(Failure::NoSocket(io::ErrorKind::NotConnected.into())),
     };
     let mut conn = match connected {
         Ok(conn) => conn,
-        Err(failure) => return Done { result: Err(Broken::Data(failure)), facts: None, arrived: None },
+        Err(failure) => {
+            return Done { result: Err(Broken::Data(failure)), facts: None, kept: None, arrived: None };
+        }
     };
     let facts = Some((conn.facts().clone(), conn.tls().is_some()));
-    let result = match job {
+    let mut arrived = None;
+    let blocks = options.blocks;
+    let moved = match job {
         Job::Send { file, from, form } => {
             let options = Options { representation: form, ..options };
-            send(conn, &file, from, options, progress).await
+            let sent = send_file(&mut conn, &file, from, None, options, progress).await;
+            sent.map(drop).map_err(Broken::Data)
         }
         Job::List(mut rows) => {
             let mut failed = None;
@@ -286,41 +295,27 @@ pub(super) async fn run(
             match (sent, failed) {
                 (_, Some(error)) => Err(Broken::Storage(error)),
                 (Err(failure), None) => Err(Broken::Data(failure)),
-                (Ok(_), None) => conn.finish().await.map_err(Broken::Data),
+                (Ok(_), None) => Ok(()),
             }
         }
-        Job::Receive { upload, fresh_mode } => match receive(conn, upload, options, progress).await {
-            Ok(upload) => {
-                let arrived = Some(Arrived { upload, fresh_mode });
-                return Done { result: Ok(()), facts, arrived };
+        // Up to its end mark, which is close_notify under TLS in stream mode (RFC 4217 §12.7).
+        Job::Receive { upload, fresh_mode } => {
+            match receive_file(&mut conn, upload.file(), options, progress).await {
+                Ok(_) => {
+                    arrived = Some(Arrived { upload, fresh_mode });
+                    Ok(())
+                }
+                Err(failure) => Err(Broken::Data(failure)),
             }
-            Err(failure) => Err(Broken::Data(failure)),
-        },
+        }
     };
-    Done { result, facts, arrived: None }
-}
-
-async fn send(
-    mut conn: DataConn,
-    file: &File,
-    from: u64,
-    options: Options<'static>,
-    progress: &Progress,
-) -> Result<(), Broken> {
-    send_file(&mut conn, file, from, None, options, progress).await.map_err(Broken::Data)?;
-    conn.finish().await.map_err(Broken::Data)
-}
-
-/// Takes in what comes, up to its end mark (RFC 4217 §12.7: close_notify).
-async fn receive(
-    mut conn: DataConn,
-    upload: Box<dyn Upload>,
-    options: Options<'static>,
-    progress: &Progress,
-) -> Result<Box<dyn Upload>, Failure> {
-    receive_file(&mut conn, upload.file(), options, progress).await?;
-    conn.finish().await?;
-    Ok(upload)
+    let (result, kept) = match moved {
+        Err(broken) => (Err(broken), None),
+        Ok(()) if blocks => (Ok(()), Some(conn.rest())),
+        Ok(()) => (conn.finish().await.map_err(Broken::Data), None),
+    };
+    let arrived = arrived.filter(|_| result.is_ok());
+    Done { result, facts, kept, arrived }
 }
 
 impl Arrived {

@@ -9,10 +9,11 @@ use portway_net::Received;
 use portway_ops::{
     DataFailed, Direction, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
 };
-use portway_proto::{Action, Code, Command, During, Reply, Representation, Transfer, TransferKind};
+use portway_proto::{Action, Channel, Code, Command, During, Reply, Representation, Transfer, TransferKind};
 use portway_vfs::VPath;
 use tokio::time::Instant;
 
+use super::channel::Kept;
 use super::job::{self, Broken, Done, Prepared};
 use super::{End, Pending, Session, attended};
 use crate::storage::User;
@@ -45,10 +46,17 @@ impl Session {
         let prepared = match attended(&mut self.control, preparing).await? {
             Ok(prepared) => prepared,
             Err(reply) => {
+                // Of a refused upload the octets may be under way: they must not become the next file's.
+                if let (Pending::Kept(_), false) = (&pending, transfer.kind.is_upload()) {
+                    self.pending = pending;
+                    self.dialogue.channel_kept();
+                }
                 self.control.queue(&reply);
                 return Ok(());
             }
         };
+        let announcing =
+            if transfer.channel == Channel::Kept { Code::TRANSFER_STARTING } else { Code::OPENING_DATA };
         let direction = prepared.direction();
         let Prepared { job, announce, path, stored_as } = prepared;
         let record = Record {
@@ -59,7 +67,7 @@ impl Session {
             began,
             announced: pending.announced(),
         };
-        self.control.queue(&Reply::octets(Code::OPENING_DATA, &announce));
+        self.control.queue(&Reply::octets(announcing, &announce));
         self.entry.set_state(SessionState::Transferring);
         let info = TransferInfo { verb: record.verb, path: record.path.clone(), direction };
         let live = self.entry.transfer(info);
@@ -80,14 +88,21 @@ impl Session {
         self.entry.set_state(SessionState::Idle);
         let name = name_of(&transfer.kind);
         match ended {
-            Ended::Done(done) => {
+            Ended::Done(mut done) => {
+                let kept = done.kept.take().filter(|_| done.result.is_ok());
+                // RFC 959 §5.4: 226 when the data connection closes, 250 when it stays.
+                let complete = if kept.is_some() { Code::FILE_ACTION_OK } else { Code::TRANSFER_COMPLETE };
+                if let Some(conn) = kept {
+                    let (verb, announced) = (record.mode, record.announced);
+                    self.pending = Pending::Kept(Box::new(Kept { conn, verb, announced }));
+                    self.dialogue.channel_kept();
+                }
                 let reply = match &done.result {
                     Ok(()) => match &stored_as {
-                        Some(unique) => Reply::octets(
-                            Code::TRANSFER_COMPLETE,
-                            &[b"Stored as ", unique.as_slice(), b"."].concat(),
-                        ),
-                        None => Reply::new(Code::TRANSFER_COMPLETE, "Transfer complete."),
+                        Some(unique) => {
+                            Reply::octets(complete, &[b"Stored as ", unique.as_slice(), b"."].concat())
+                        }
+                        None => Reply::new(complete, "Transfer complete."),
                     },
                     Err(broken) => broken.reply(name),
                 };

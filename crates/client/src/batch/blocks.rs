@@ -1,0 +1,254 @@
+//! All files over one data connection, in block mode (RFC 959 §3.4.2).
+//!
+//! The end of a file is a mark in its blocks, so the data connection stays, and thousands of files need one
+//! port, one hole in each firewall and one TLS handshake. A window of commands is always under way; a file
+//! costs far less than a round trip. Uploads follow their commands unasked: a server that refuses one closes
+//! the data connection, so that what is under way becomes nobody's file, and says 425 to those behind it.
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+
+use portway_data::{Options, Progress, receive_stream, send_stream};
+use portway_proto::client::{Answer, CommandId, DataEnd, found_nothing};
+use portway_proto::row::{ListRow, RowFormat};
+use portway_proto::{Command, Mode, Protection, RawReply, Representation, write_blocks};
+use tokio::time::{Instant, timeout};
+
+use super::{Ending, Moved, Small, Start, receive};
+use crate::connection::Channel;
+use crate::listing::{LARGEST, read_rows};
+use crate::{Cause, Connection, Error, Fetched, Phase};
+
+/// Commands under way at the same time, at most.
+const WINDOW: usize = 64;
+/// Octets that are sent in one piece.
+const PIECE: usize = 256 * 1024;
+
+impl Connection {
+    /// Makes sure that there is a data connection in block mode; false if this server has none.
+    pub(crate) async fn open_blocks(&mut self) -> Result<bool, Error> {
+        if self.kept().is_some() && self.is_usable() {
+            return Ok(true);
+        }
+        // In active mode the server connects with the first transfer only, too late for what follows.
+        let passive = self.ways().first().is_some_and(|way| way.is_passive());
+        if !self.is_usable() || !self.offers_blocks() || !passive {
+            return Ok(false);
+        }
+        self.renew_tickets().await?;
+        if self.needs_type(Representation::Image) {
+            self.queue(&Command::Type(Representation::Image))?;
+        }
+        if self.needs_protection() {
+            self.queue(&Command::Prot(Protection::Private))?;
+        }
+        if self.needs_mode(Mode::Block) {
+            self.queue(&Command::Mode(Mode::Block))?;
+        }
+        let opened = self.open_data().await?;
+        if self.needs_mode(Mode::Block) || self.needs_type(Representation::Image) || self.needs_protection() {
+            self.refuse_blocks();
+            return Ok(false);
+        }
+        let Channel::Link(link) = opened.channel else { return Ok(false) };
+        let conn = match self.data_tls() {
+            None => link.plain(),
+            Some(tls) => match timeout(self.settings().timeouts.tls, link.secure(&tls)).await {
+                Ok(Ok(conn)) => conn,
+                // What is wrong is found out by a transfer of its own.
+                _ => {
+                    self.refuse_blocks();
+                    return Ok(false);
+                }
+            },
+        };
+        self.trace_note("block mode: all small files share this data connection");
+        self.keep(Some(conn));
+        Ok(true)
+    }
+
+    /// A listing over the data connection that stays; `None` where that cannot be had, or did not come out
+    /// right.
+    pub(crate) async fn list_by_blocks(&mut self, path: Option<&[u8]>) -> Option<Vec<ListRow>> {
+        if !self.features().mlst() || !matches!(self.open_blocks().await, Ok(true)) {
+            return None;
+        }
+        let id = self.queue(&Command::Mlsd(path)).ok()?;
+        self.send_ahead().await.ok()?;
+        let first = self.answer_to(id).await?;
+        if first.reply.code >= 400 {
+            return found_nothing(&first.reply).then(Vec::new);
+        }
+        let (mut text, mut conn) = (Vec::new(), self.keep(None)?);
+        let sink = |octets: &[u8]| {
+            if text.len().saturating_add(octets.len()) > LARGEST {
+                return Err(std::io::Error::other("the listing is larger than 256 MiB"));
+            }
+            text.extend_from_slice(octets);
+            Ok(())
+        };
+        let received = receive_stream(&mut conn, sink, self.block_options(), &Progress::new()).await;
+        if received.is_ok() {
+            self.keep(Some(conn.rest()));
+        }
+        let last = self.last_answer(first).await?;
+        (received.is_ok() && last.code / 100 == 2).then(|| read_rows(&text, RowFormat::Mlsx))
+    }
+
+    pub(super) async fn by_blocks<T: Small, E: Ending<T>>(
+        &mut self,
+        left: &mut Peekable<impl Iterator<Item = T>>,
+        ending: &E,
+        done: &mut impl FnMut(&T, Result<Fetched, Error>),
+        alone: &mut Vec<T>,
+    ) {
+        let mut flights: VecDeque<(T, CommandId)> = VecDeque::new();
+        // Files whose turn did not come before the data connection was gone.
+        let mut again: VecDeque<T> = VecDeque::new();
+        let (mut window, mut fresh) = (WINDOW, true);
+        loop {
+            if flights.is_empty() && self.kept().is_none() {
+                if again.is_empty() && left.peek().is_none() {
+                    break;
+                }
+                fresh = true;
+                if !matches!(self.open_blocks().await, Ok(true)) {
+                    break;
+                }
+            }
+            if flights.len() <= window / 2 && self.kept().is_some() {
+                let mut wire = Vec::new();
+                while flights.len() < window && wire.len() < PIECE {
+                    let Some(job) = again.pop_front().or_else(|| left.next()) else { break };
+                    let start = job.start(ending.folder());
+                    let queued = start.and_then(|start| Some((self.queue(&job.command()).ok()?, start)));
+                    match queued {
+                        Some((transfer, Start::Receive(_))) => flights.push_back((job, transfer)),
+                        Some((transfer, Start::Send(octets))) => {
+                            write_blocks(&mut wire, &octets, true);
+                            flights.push_back((job, transfer));
+                        }
+                        None => alone.push(job),
+                    }
+                }
+                if self.send_ahead().await.is_err() {
+                    break;
+                }
+                self.send_wire(wire).await;
+            }
+            let Some((job, transfer)) = flights.pop_front() else {
+                if left.peek().is_none() && again.is_empty() { break } else { continue }
+            };
+            let Some((moved, reply)) = self.land(&job, transfer).await else {
+                alone.push(job);
+                break;
+            };
+            match ending.finish(&job, &moved, &reply) {
+                Some(result) => {
+                    window = WINDOW.min(window + 1);
+                    if result.is_ok() {
+                        ending.after(self, &job);
+                    }
+                    done(&job, result);
+                }
+                None if reply.code == 425 && !fresh => again.push_back(job),
+                None => {
+                    // Less is sent for nothing if the next one is refused, too.
+                    window = (window / 2).max(1);
+                    alone.push(job);
+                }
+            }
+            fresh = false;
+        }
+        alone.extend(flights.into_iter().map(|(job, _)| job).chain(again));
+        if self.is_usable() && self.send_ahead().await.is_ok() {
+            self.settle_replies().await;
+        }
+    }
+
+    /// The end of one file; `None` if the control connection is of no more use.
+    async fn land<T: Small>(&mut self, job: &T, transfer: CommandId) -> Option<(Moved, RawReply)> {
+        let first = self.answer_to(transfer).await?;
+        let upload = matches!(job.command(), Command::Stor(_));
+        let moved = if first.reply.code >= 400 {
+            if upload {
+                // The server closes it, see above.
+                self.keep(None);
+            }
+            Moved::failed()
+        } else if upload {
+            Moved { octets: Vec::new(), count: job.size(), end: DataEnd::Clean }
+        } else if let Some(mut conn) = self.keep(None) {
+            let moved = receive(&mut conn, job.size(), self.block_options()).await;
+            if moved.end == DataEnd::Clean {
+                self.keep(Some(conn.rest()));
+            }
+            moved
+        } else {
+            Moved::failed()
+        };
+        Some((moved, self.last_answer(first).await?))
+    }
+
+    /// Sends blocks, unless the server has closed the connection; then the replies say what it has.
+    async fn send_wire(&mut self, wire: Vec<u8>) {
+        if wire.is_empty() {
+            return;
+        }
+        let Some(mut conn) = self.keep(None) else { return };
+        let mut wire = Some(wire);
+        let source = |out: &mut Vec<u8>| {
+            out.append(&mut wire.take().unwrap_or_default());
+            Ok(false)
+        };
+        let options = Options { blocks: false, ..self.block_options() };
+        if send_stream(&mut conn, source, options, &Progress::new()).await.is_ok() {
+            self.keep(Some(conn.rest()));
+        }
+    }
+
+    fn block_options(&self) -> Options<'static> {
+        let settings = self.settings();
+        Options {
+            stall: settings.timeouts.stall,
+            limit_rate: settings.limit_rate,
+            blocks: true,
+            ..Options::default()
+        }
+    }
+
+    /// The first reply to a command; those to commands before it are passed over.
+    async fn answer_to(&mut self, id: CommandId) -> Option<Answer> {
+        let timeouts = self.settings().timeouts;
+        let deadline = Instant::now() + timeouts.reply.max(timeouts.stall);
+        loop {
+            let answer = self.answer(Phase::FinalReply, deadline).await.ok()?;
+            if !answer.fits {
+                self.mark_broken();
+                return None;
+            }
+            if answer.id == id {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// The final reply to the command that `first` answers.
+    async fn last_answer(&mut self, first: Answer) -> Option<RawReply> {
+        let mut answer = first;
+        while !answer.last {
+            answer = self.answer_to(answer.id).await?;
+        }
+        Some(answer.reply)
+    }
+
+    /// Back to a data connection for each transfer.
+    pub(crate) async fn leave_blocks(&mut self) -> Result<(), Error> {
+        self.keep(None);
+        let reply = self.call(&Command::Mode(Mode::Stream)).await?;
+        if reply.code / 100 == 2 {
+            return Ok(());
+        }
+        Err(Error::new(Phase::Command, Cause::Refused { command: "MODE S".to_owned(), reply }))
+    }
+}

@@ -1,0 +1,69 @@
+//! Directories at the server: made with those above them, removed with all below them.
+
+use portway_proto::row::RowKind;
+use portway_proto::{Command, printable};
+
+use crate::{Cause, Connection, Error, Phase};
+
+impl Connection {
+    /// Makes a directory, and the ones above it if need be; false if it was there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn make_dir(&mut self, path: &[u8]) -> Result<bool, Error> {
+        let reply = self.call(&Command::Mkd(path)).await?;
+        if reply.code / 100 == 2 {
+            return Ok(true);
+        }
+        // Made by another session meanwhile, or there before.
+        let here = self.call(&Command::Pwd).await?;
+        if self.call(&Command::Cwd(path)).await?.code / 100 == 2 {
+            let back = portway_proto::client::quoted_path(&here).unwrap_or_else(|| b"/".to_vec());
+            self.demand(&Command::Cwd(&back)).await?;
+            return Ok(false);
+        }
+        if let Some(slash) = path.iter().rposition(|&b| b == b'/').filter(|&slash| slash > 0) {
+            let above = path.get(..slash).unwrap_or_default();
+            if Box::pin(self.make_dir(above)).await? && self.call(&Command::Mkd(path)).await?.code / 100 == 2
+            {
+                return Ok(true);
+            }
+        }
+        let command = format!("MKD {}", printable(path));
+        Err(Error::new(Phase::Command, Cause::Refused { command, reply }))
+    }
+
+    /// Removes a file, or a directory with all below it if `recursive`.
+    ///
+    /// # Errors
+    /// [`Error`]; what was removed before stays removed.
+    pub async fn remove(&mut self, path: &[u8], directory: bool, recursive: bool) -> Result<(), Error> {
+        if !directory {
+            return self.demand(&Command::Dele(path)).await.map(drop);
+        }
+        let mut left = vec![(path.to_vec(), false)];
+        while let Some((path, emptied)) = left.pop() {
+            if emptied || !recursive {
+                self.demand(&Command::Rmd(&path)).await?;
+                continue;
+            }
+            if left.len() > 100_000 {
+                return Err(Error::new(Phase::Command, Cause::Listing("the tree has no end".to_owned())));
+            }
+            let rows = self.list(Some(&path)).await?;
+            left.push((path.clone(), true));
+            for row in rows {
+                let Some(name) = row.safe_name() else {
+                    return Err(Error::new(Phase::Local, Cause::UnsafeName(printable(&row.name))));
+                };
+                let below = [path.as_slice(), b"/", name].concat();
+                if row.kind == RowKind::Dir {
+                    left.push((below, false));
+                } else {
+                    self.demand(&Command::Dele(&below)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
