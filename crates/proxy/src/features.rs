@@ -63,6 +63,10 @@ fn features(reply: &RawReply) -> impl Iterator<Item = &[u8]> {
 
 fn passes(line: &[u8], filter: &Filter) -> bool {
     let name = line.split(|&b| b == b' ').next().unwrap_or_default();
+    // Block mode keeps data connections, and ours carry one transfer each.
+    if line.eq_ignore_ascii_case(b"MODE B") {
+        return false;
+    }
     if PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(name)) {
         return true;
     }
@@ -155,6 +159,7 @@ mod tests {
                 " EPSV",
                 " MDTM",
                 " MLST type*;size*;",
+                " MODE B",
                 " MODE Z",
                 " REST STREAM",
                 " UTF8",

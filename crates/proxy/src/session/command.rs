@@ -107,7 +107,13 @@ impl Session {
 
     /// TYPE, MODE and REST: the server decides, and what it accepts holds for our leg, too.
     async fn set(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
-        if matches!(command, Command::Mode(portway_proto::Mode::Block)) || self.dialogue.user().is_none() {
+        if matches!(command, Command::Mode(portway_proto::Mode::Block)) {
+            // A data connection of ours carries one transfer.
+            let text = "MODE: only S (stream) and Z (deflate) pass the proxy.";
+            self.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
+            return Ok(());
+        }
+        if self.dialogue.user().is_none() {
             let action = self.dialogue.line(line);
             return self.act(action).await;
         }
