@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use portway_e2e::{Control, Family, Kind, Options, Proxy, Security, Subject, Tls, TlsOptions, Tree, bytes};
+use portway_e2e::{
+    Control, Family, Kind, Options, PATIENCE, Proxy, Security, Subject, Tls, TlsOptions, Tree, bytes, until,
+};
 
 use crate::world::{ANN, logged, of, reverse, server};
 
