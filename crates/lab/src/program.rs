@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cell::{Cell, Client, Mode, Server};
+use crate::cell::{Cell, Client, Mode, Piece, Server};
 use crate::error::LabError;
 use crate::rules::CONTROL;
 
@@ -83,8 +83,14 @@ pub(crate) fn feed(name: &'static str, command: &mut Command, text: &str) -> Res
     }
 }
 
+/// For `--pinholes`: nftables, and a socket that is not there, since the helper of the machine around us is none of
+/// our business.
+pub(crate) fn no_helper(folder: &Path) -> String {
+    format!("nft:{}", folder.join("no-helper").display())
+}
+
 /// The client that fetches `/file` from `host` into `to`.
-pub(crate) fn client(cell: &Cell, host: &str, to: &Path) -> Result<Command, LabError> {
+pub(crate) fn client(cell: &Cell, host: &str, to: &Path, folder: &Path) -> Result<Command, LabError> {
     let mut command = if cell.client == Client::Portway { ourselves() } else { find(cell.client.name())? };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let active = cell.mode == Mode::Active;
@@ -92,6 +98,9 @@ pub(crate) fn client(cell: &Cell, host: &str, to: &Path) -> Result<Command, LabE
         Client::Portway => {
             command.args(["get", "--quiet", "--no-memory", "--insecure", "--attempts", "1"]);
             command.args(["--mode", cell.mode.name(), "--tls", if cell.tls { "required" } else { "off" }]);
+            if cell.piece() == Piece::Client {
+                command.arg("--pinholes").arg(no_helper(folder));
+            }
             command.arg("--output").arg(to).arg(format!("ftp://{host}:{CONTROL}/file"));
         }
         Client::Curl => {

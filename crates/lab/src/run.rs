@@ -16,7 +16,7 @@ use crate::space::isolate;
 /// What to try.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The cells; those that are not built are not to be among them.
+    /// The cells.
     pub cells: Vec<Cell>,
     /// How long a client may try.
     pub limit: Duration,

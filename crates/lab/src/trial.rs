@@ -58,7 +58,7 @@ pub(crate) fn perform(cell: &Cell, limit: Duration, folder: &Path) -> Result<Out
     let seen_as = if cell.scenario == Scenario::Dnat { GATE_AT_CLIENT } else { SERVER };
     let arrived = folder.join("arrived");
     let host = seen_as.get(family).copied().unwrap_or_default();
-    let mut client = program::client(cell, host, &arrived)?;
+    let mut client = program::client(cell, host, &arrived, folder)?;
     client.current_dir(folder).env("HOME", folder);
     let words = folder.join("client.log");
     let (ended, took) = run(&network.client, client, &words, limit)?;
@@ -96,8 +96,7 @@ fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError
                 gates::tell(cell, &mut portway, folder);
             }
             if cell.piece() == Piece::Server {
-                // A socket that is not there: the helper of the machine around us is none of our business.
-                portway.arg("--pinholes").arg(format!("nft:{}", folder.join("no-helper").display()));
+                portway.arg("--pinholes").arg(program::no_helper(folder));
             }
             portway
         }

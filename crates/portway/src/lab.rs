@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use portway_lab::{Cell, Cure, Event, Piece, Plan, Scenario, Verdict, missing, record};
+use portway_lab::{Cell, Event, Plan, Scenario, Verdict, missing, record};
 
 pub(crate) use args::LabArgs;
 use args::{LabCommand, RunArgs};
@@ -49,19 +49,21 @@ fn list() -> Result<ExitCode> {
 }
 
 fn try_all(args: &RunArgs) -> Result<ExitCode> {
-    let (clients, servers) = (args.clients(), args.servers());
+    let (clients, servers, cures) = (args.clients(), args.servers(), args.cures());
     let absent = missing(&clients, &servers);
     if !absent.is_empty() {
         bail!("{}", absent.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n         "));
     }
     let mut good = true;
     if args.json {
-        let cells: Vec<Cell> =
-            args.scenarios.iter().flat_map(|scenario| Cell::of(*scenario, &clients, &servers)).collect();
+        let cells: Vec<Cell> = args
+            .scenarios
+            .iter()
+            .flat_map(|scenario| Cell::of(*scenario, &clients, &servers, &cures))
+            .collect();
         let (mut out, mut told) = (std::io::stdout(), BTreeSet::new());
         good &= perform(args, cells, |cell, state| match state {
-            State::Done(outcome) => Ok(writeln!(out, "{}", record(cell, Some(outcome)))?),
-            State::NotBuilt => Ok(writeln!(out, "{}", record(cell, None))?),
+            State::Done(outcome) => Ok(writeln!(out, "{}", record(cell, outcome))?),
             State::Failed(why) => {
                 if told.insert(why.clone()) {
                     eprintln!("portway: not tried: {why}");
@@ -72,11 +74,11 @@ fn try_all(args: &RunArgs) -> Result<ExitCode> {
         })?;
         return Ok(code(good));
     }
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(args.markdown);
     screen.print(&picture::legend())?;
     let mut summary = Summary::default();
     for scenario in args.scenarios.iter() {
-        let cells = Cell::of(*scenario, &clients, &servers);
+        let cells = Cell::of(*scenario, &clients, &servers, &cures);
         let mut table = Table::new(&cells);
         let head =
             format!("\n{}\n{}\n\n   {}\n\n", scenario.name(), scenario.meaning(), picture::of(*scenario));
@@ -88,7 +90,9 @@ fn try_all(args: &RunArgs) -> Result<ExitCode> {
         screen.finish(&table)?;
         summary.add(&table);
     }
-    if args.scenarios.len() > 1 {
+    if args.markdown {
+        print!("{}", summary.markdown());
+    } else if args.scenarios.len() > 1 {
         screen.print(&summary.text())?;
     }
     Ok(code(good))
@@ -100,13 +104,8 @@ fn perform(
     cells: Vec<Cell>,
     mut show: impl FnMut(&Cell, &State) -> Result<()>,
 ) -> Result<bool> {
-    let (built, rest): (Vec<Cell>, Vec<Cell>) =
-        cells.into_iter().partition(|cell| cell.piece() != Piece::NotBuilt);
-    for cell in &rest {
-        show(cell, &State::NotBuilt)?;
-    }
     let plan = Plan {
-        cells: built,
+        cells,
         limit: args.limit,
         at_once: args.jobs(),
         arguments: vec!["lab".to_owned(), "cell".to_owned()],
@@ -121,7 +120,7 @@ fn perform(
         let Some(cell) = plan.cells.get(number) else { return };
         good &= match &state {
             State::Failed(_) => false,
-            State::Done(outcome) => cell.cure != Cure::Portway || outcome.verdict == Verdict::Works,
+            State::Done(outcome) => !cell.promised() || outcome.verdict == Verdict::Works,
             _ => true,
         };
         if shown.is_ok() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use portway_lab::{Client, Scenario, Server};
+use portway_lab::{Client, Cure, Scenario, Server};
 
 use crate::serve::duration;
 
@@ -47,6 +47,12 @@ pub(crate) struct RunArgs {
     /// Serve with portway, vsftpd or all of them (repeatable) [default: portway]
     #[arg(long, value_name = "PROGRAM", value_parser = servers)]
     server: Vec<Several<Server>>,
+    /// Try with none, kernel-helper, portway or all of these cures (repeatable) [default: all]
+    #[arg(long, value_name = "CURE", value_parser = cures)]
+    cure: Vec<Several<Cure>>,
+    /// Print nothing but one table for all that was tried, in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
     /// Give a transfer up after so long
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
     pub(crate) limit: Duration,
@@ -80,6 +86,12 @@ impl RunArgs {
     pub(crate) fn servers(&self) -> Vec<Server> {
         let chosen = each(&self.server);
         if chosen.is_empty() { vec![Server::Portway] } else { chosen }
+    }
+
+    /// The cures to try, each once.
+    pub(crate) fn cures(&self) -> Vec<Cure> {
+        let chosen = each(&self.cure);
+        if chosen.is_empty() { Cure::ALL.to_vec() } else { chosen }
     }
 
     /// How many cells at a time: nearly all of them wait for nothing.
@@ -118,6 +130,10 @@ fn clients(name: &str) -> Result<Several<Client>, String> {
 
 fn servers(name: &str) -> Result<Several<Server>, String> {
     named(name, Server::ALL, Server::name)
+}
+
+fn cures(name: &str) -> Result<Several<Cure>, String> {
+    named(name, Cure::ALL, Cure::name)
 }
 
 fn named<T: Copy>(wanted: &str, all: &[T], name: fn(T) -> &'static str) -> Result<Several<T>, String> {

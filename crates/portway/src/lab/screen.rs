@@ -9,21 +9,26 @@ use super::table::Table;
 /// Where the table is drawn.
 pub(crate) struct Screen {
     live: bool,
+    /// Says nothing: another form of output is wanted.
+    silent: bool,
     colour: bool,
     /// Lines of the table that is on the screen now.
     drawn: usize,
 }
 
 impl Screen {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(silent: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
         // https://no-color.org
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let plain = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { live: terminal && !plain, colour: colour && !plain, drawn: 0 }
+        Self { live: terminal && !plain && !silent, silent, colour: colour && !plain, drawn: 0 }
     }
 
     pub(crate) fn print(&self, text: &str) -> Result<()> {
+        if self.silent {
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
     }

@@ -11,8 +11,6 @@ pub(crate) enum State {
     Waiting,
     Running,
     Done(Outcome),
-    /// portway has no piece for it yet.
-    NotBuilt,
     /// It could not be tried, for this reason.
     Failed(String),
 }
@@ -54,19 +52,20 @@ impl Table {
             _ => String::new(),
         };
         let mut out = format!("   {title:<0$}", 21 + programs);
-        for title in Cure::ALL.iter().map(|cure| column(*cure)) {
+        let cures = Cure::ALL.iter().filter(|cure| self.cells.iter().any(|(cell, _)| cell.cure == **cure));
+        for title in cures.map(|cure| column(*cure)) {
             let _ = write!(out, "{title:<COLUMN$}");
         }
         out.truncate(out.trim_end().len());
         out.push('\n');
-        for row in self.cells.chunks(Cure::ALL.len()) {
+        for row in self.cells.chunk_by(|(one, _), (other, _)| Cell { cure: other.cure, ..*one } == *other) {
             let Some((cell, _)) = row.first() else { continue };
             let protection = if cell.tls { "ftps" } else { "plain" };
             let family = if cell.family == Family::V4 { "IPv4" } else { "IPv6" };
             let names = if self.mixed { who(cell) } else { String::new() };
             let _ = write!(out, "   {protection:<6}{:<9}{family:<6}{names:<programs$}", cell.mode.name());
-            for (_, state) in row {
-                let (word, shade) = words(state);
+            for (cell, state) in row {
+                let (word, shade) = words(cell, state);
                 // Padded first: a colour has no width.
                 let padded = format!("{word:<COLUMN$}");
                 match shade {
@@ -117,11 +116,15 @@ pub(crate) const fn column(cure: Cure) -> &'static str {
     }
 }
 
-fn words(state: &State) -> (String, Option<u8>) {
+/// Whether nothing else was to be expected of portway.
+pub(crate) fn is_unpromised(cell: &Cell, outcome: &Outcome) -> bool {
+    cell.cure == Cure::Portway && !cell.promised() && outcome.verdict != Verdict::Works
+}
+
+fn words(cell: &Cell, state: &State) -> (String, Option<u8>) {
     match state {
         State::Waiting => (".".to_owned(), Some(2)),
         State::Running => ("trying".to_owned(), Some(2)),
-        State::NotBuilt => ("not built".to_owned(), Some(2)),
         State::Failed(_) => ("not tried".to_owned(), Some(35)),
         State::Done(outcome) => {
             let shade = match outcome.verdict {
@@ -130,7 +133,8 @@ fn words(state: &State) -> (String, Option<u8>) {
                 Verdict::Refused => 33,
             };
             let seconds = outcome.took.as_secs_f64();
-            (format!("{:<8}{seconds:>5.2} s", outcome.verdict.name()), Some(shade))
+            let star = if is_unpromised(cell, outcome) { " *" } else { "" };
+            (format!("{:<8}{seconds:>5.2} s{star}", outcome.verdict.name()), Some(shade))
         }
     }
 }
@@ -145,18 +149,18 @@ mod tests {
 
     #[test]
     fn a_row_shows_what_each_cure_did() {
-        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], &[Server::Portway]);
+        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], &[Server::Portway], Cure::ALL);
         let mut table = Table::new(&cells);
         let done = |verdict, ms| {
             State::Done(Outcome { verdict, took: Duration::from_millis(ms), said: String::new() })
         };
         table.set(&cells[0], done(Verdict::Blocked, 8003));
         table.set(&cells[1], done(Verdict::Works, 120));
-        table.set(&cells[2], State::NotBuilt);
+        table.set(&cells[2], State::Running);
         let text = table.text(false);
         let row = text.lines().nth(1).expect("a row");
         let words: Vec<_> = row.split_whitespace().collect();
-        let wanted = "plain active IPv4 blocked 8.00 s works 0.12 s not built";
+        let wanted = "plain active IPv4 blocked 8.00 s works 0.12 s trying";
         assert_eq!(words.join(" "), wanted);
         assert_eq!(text.lines().count(), 1 + 8);
         assert!(text.starts_with("   lftp from portway"), "{text}");
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn rows_name_their_programs_where_these_differ() {
-        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], Server::ALL);
+        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], Server::ALL, Cure::ALL);
         let text = Table::new(&cells).text(false);
         assert!(text.lines().skip(1).all(|row| row.contains("lftp from ")), "{text}");
     }
