@@ -13,7 +13,8 @@ use portway_net::{
 };
 use portway_pinhole::{PinholeError, Pinholes as _};
 use portway_proto::{Announced, Expected};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 const SERVER: &str = "198.51.100.1";
@@ -204,6 +205,54 @@ async fn whoever_cannot_prove_who_he_is_opens_nothing() {
     assert!(pinholes.open(want(5000)).unwrap().await.is_err());
     assert_eq!(keeper.count(), 0);
     assert!(!keeper.refused.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_announcement_said_once_more_by_another_opens_nothing_and_is_counted() {
+    let (house, keeper) = (House::new(), Arc::<Keeper>::default());
+    let (at, _gate) = house.gate(ANY.parse().unwrap(), "gate", &keeper).await;
+    // Somebody on the way writes down what a server says.
+    let tap = TcpListener::bind(ANY).await.unwrap();
+    let tapped = tap.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let writing = Arc::clone(&heard);
+    let tapping = tokio::spawn(async move {
+        let (server, mut gate) = (tap.accept().await.unwrap().0, TcpStream::connect(at).await.unwrap());
+        let (mut from_server, mut to_server) = server.into_split();
+        let (mut from_gate, mut to_gate) = gate.split();
+        let there = async {
+            let mut buffer = [0; 4096];
+            while let Ok(octets @ 1..) = from_server.read(&mut buffer).await {
+                writing.lock().unwrap().extend_from_slice(&buffer[..octets]);
+                to_gate.write_all(&buffer[..octets]).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = there => {}
+            _ = tokio::io::copy(&mut from_gate, &mut to_server) => {}
+        }
+    });
+    let pinholes = AgentPinholes::start(tapped, house.client(Some("server")));
+    pinholes.open(want(5000)).unwrap().await.unwrap();
+    assert_eq!(keeper.count(), 1);
+    drop(pinholes);
+    tapping.abort();
+    until(|| keeper.count() == 0).await;
+    // The same octets once more, and a request in clear.
+    let heard = heard.lock().unwrap().clone();
+    assert!(heard.len() > 500, "a handshake and an announcement");
+    let clear = br#"{"id":1,"ask":{"open":{"from":"192.0.2.7","to":"198.51.100.1:5000","seconds":10}}}"#;
+    for (said, octets) in [("again", &heard[..]), ("in clear", &clear[..])] {
+        let refused = keeper.refused.lock().unwrap().len();
+        let mut replay = TcpStream::connect(at).await.unwrap();
+        replay.write_all(octets).await.unwrap();
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(10), replay.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "the gate hangs up on what is said {said}");
+        until(|| keeper.refused.lock().unwrap().len() > refused).await;
+        assert_eq!(keeper.count(), 0, "{said}");
+    }
+    assert!(keeper.refused.lock().unwrap().iter().all(|why| why.contains("not believed")));
 }
 
 #[tokio::test]

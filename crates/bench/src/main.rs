@@ -7,6 +7,7 @@
 
 mod client;
 mod counts;
+mod gate;
 mod load;
 mod processes;
 mod server;
@@ -20,6 +21,7 @@ use anyhow::{Context, Result, bail};
 const HELP: &str = "\
 cargo xtask bench server [--rounds N] [--quick]
 cargo xtask bench client [--rounds N] [--quick] [--only NAME]
+cargo xtask bench gate [--rounds N] [--quick]
 cargo xtask bench counts [--check | --update]
 
   --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3]
@@ -77,8 +79,16 @@ fn run() -> Result<()> {
             let sizes = if quick { client::Sizes::QUICK } else { client::Sizes::FULL };
             client::run(rounds.unwrap_or(3), sizes, only.as_deref())?
         }
+        "gate" => {
+            let sizes = if quick { gate::Sizes::QUICK } else { gate::Sizes::FULL };
+            gate::run(rounds.unwrap_or(3), sizes)?
+        }
         other => bail!("no such benchmark: {other}\n\n{HELP}"),
     };
+    if gate::is_inside() {
+        print!("{text}");
+        return Ok(());
+    }
     println!("{text}");
     let file = results()?.join(format!("{what}-{}.txt", stamp()?));
     std::fs::write(&file, text)?;

@@ -30,5 +30,6 @@ pub use gate::{Gate, GateError};
 pub use inspect::{Inspect, InspectConfig, MidStream};
 pub use intercept::{GATE_TABLE, Intercept, InterceptError};
 pub use ledger::{Asking, Ledger, NotOpened};
+pub use records::{Found, Records};
 pub use rows::{Counts, HoleRow, Refusal, SessionRow, Snapshot};
 pub use status::{STATUS_SOCKET, Status};

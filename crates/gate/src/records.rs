@@ -10,7 +10,7 @@ const HEADER: usize = 5;
 
 /// Follows the records of one direction.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Records {
+pub struct Records {
     header: [u8; HEADER],
     have: usize,
     /// Octets of the current record still to come.
@@ -21,7 +21,7 @@ pub(crate) struct Records {
 
 /// What the octets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum Found {
     /// All of them TLS.
     Tls,
     /// TLS up to here, and clear text from here on.
@@ -32,12 +32,13 @@ pub(crate) enum Found {
 
 impl Records {
     /// Whether this side has spoken TLS at all.
-    pub(crate) fn has_spoken(&self) -> bool {
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
         self.spoken
     }
 
     /// Follows some octets, cut anywhere. Feed nothing more after clear text was found.
-    pub(crate) fn feed(&mut self, octets: &[u8]) -> Found {
+    pub fn feed(&mut self, octets: &[u8]) -> Found {
         let mut rest = octets;
         while let Some((&first, after)) = rest.split_first() {
             if self.left > 0 {

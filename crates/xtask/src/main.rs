@@ -19,6 +19,7 @@ cargo xtask layers                            check which crate may import which
 cargo xtask sizes                             check that no source file grows beyond 500 lines
 cargo xtask docs [--check]                    write docs/rfc-compliance.md, or fail when it is stale
 cargo xtask bench server [--rounds N] [--quick]   measure the server beside vsftpd; see bench/results
+cargo xtask bench gate [--rounds N] [--quick]     measure the gate beside the kernel's FTP helper
 cargo xtask bench client [--rounds N] [--quick]   measure the client beside lftp, curl and others
 cargo xtask bench counts [--check | --update]     instructions of the hot paths, by callgrind, against bench/counts.txt
 cargo xtask fuzz [--seconds N] [TARGET…]      run the fuzz targets, 60 s each unless told
