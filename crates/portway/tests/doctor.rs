@@ -1,4 +1,4 @@
-//! `portway lab run doctor`: every fault is what it is called.
+//! `portway lab run doctor`: every fault is what it is called, `portway doctor` names it, and the cure it prints mends it.
 //!
 //! Needs user namespaces or root, `ip`, `nft`, iptables, lftp, curl, openssl, vsftpd, ProFTPD and Pure-FTPd (unpacked ones
 //! below `FTP_TEST_ROOTS` will do); says so loudly where they are missing.
@@ -24,6 +24,53 @@ fn rows(only: &[&str], more: &[&str]) -> (Vec<Value>, String) {
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!rows.is_empty(), "{said}");
     (rows, said)
+}
+
+/// Asserts that every one of at least `count` faults is named in time and cured by what was printed.
+fn named_and_cured(only: &[&str], count: usize) {
+    let (rows, said) = rows(only, &["--explain"]);
+    assert!(rows.len() >= count, "{} rows\n{said}", rows.len());
+    for row in &rows {
+        assert!(row["named"] == true && row["cured"] == true, "{row}\n{said}");
+        assert!(row["seconds"].as_f64().unwrap() < 10.0, "{row}");
+    }
+}
+
+#[test]
+fn firewalls_at_the_client_are_named_and_opened() {
+    named_and_cured(&["client-drops", "client-rejects", "client-own"], 9);
+}
+
+#[test]
+fn firewalls_at_the_server_are_named_and_opened() {
+    let passive = ["server-drops-passive", "server-rejects", "server-iptables", "both", "control"];
+    named_and_cured(&passive, 10);
+    named_and_cured(&["server-drops-active-vsftpd"], 1);
+}
+
+#[test]
+fn filters_that_are_choosy_and_ranges_that_are_too_small_are_named_and_mended() {
+    named_and_cured(&["port-20", "range", "syn"], 4);
+}
+
+#[test]
+fn translated_and_wrong_addresses_are_named_and_mended() {
+    named_and_cured(&["client-nat", "server-nat", "wrong", "nat-forgets"], 9);
+}
+
+#[test]
+fn what_tls_hides_and_demands_is_named_and_mended() {
+    named_and_cured(&["helper", "session", "data-tls", "certificate", "tls-stripped"], 10);
+}
+
+#[test]
+fn middleboxes_black_holes_names_and_logins_are_named_and_mended() {
+    named_and_cured(&["epsv", "alg", "ipv6", "mtu", "login", "server-down", "name"], 9);
+}
+
+#[test]
+fn a_healthy_set_up_gives_no_alarm() {
+    named_and_cured(&["healthy"], 10);
 }
 
 #[test]

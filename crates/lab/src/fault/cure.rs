@@ -12,7 +12,7 @@ use super::server::Server;
 use super::setting::{Brand, Setting, User};
 use super::transfer::Download;
 use crate::error::LabError;
-use crate::program::{clean, feed};
+use crate::program::{clean, feed, find};
 use crate::space::Host;
 use crate::trial::spawn;
 
@@ -92,25 +92,25 @@ impl Patient<'_> {
         there && !has_blank(&self.fill(&cure.text))
     }
 
-    /// Does what the cure says.
+    /// Does what the cure says; says whether anything is different now.
     ///
     /// # Errors
     /// [`LabError::Refused`] with the words of the program that does not take it.
-    pub(super) fn take(&mut self, cure: &Cure) -> Result<(), LabError> {
+    pub(super) fn take(&mut self, cure: &Cure) -> Result<bool, LabError> {
         let text = self.fill(&cure.text);
         let machines = self.machines;
         match (cure.place.as_str(), cure.kind.as_str()) {
             (_, "option") if cure.program != self.setting.server.program() => {
                 self.download.change(&text);
-                Ok(())
+                Ok(true)
             }
             ("server", "settings" | "option") => {
                 let text = if self.setting.server == Brand::Portway { as_settings(&text) } else { text };
                 self.server.set(&text);
-                self.server.restart(&machines.server)
+                self.server.restart(&machines.server).map(|()| true)
             }
             (_, "command") if cure.program == "portway-gate" && text.contains("gate run") => {
-                self.start_gate(&text, &machines.far)
+                self.start_gate(&text, &machines.far).map(|()| true)
             }
             (place, _) => {
                 let host = match place {
@@ -119,11 +119,13 @@ impl Patient<'_> {
                     "server" => &machines.server,
                     _ => &machines.client,
                 };
+                let rules = matches!(cure.program.as_str(), "nftables" | "iptables");
+                let before = if rules { ruleset(host)? } else { String::new() };
                 self.paste(&text, host)?;
                 if std::fs::remove_file(self.folder.join(ASKED)).is_ok() {
                     self.server.restart(&machines.server)?;
                 }
-                Ok(())
+                Ok(!rules || ruleset(host)? != before)
             }
         }
     }
@@ -167,6 +169,15 @@ impl Patient<'_> {
         }
         text
     }
+}
+
+fn ruleset(host: &Host) -> Result<String, LabError> {
+    host.run(|| {
+        // Without counters, which change by themselves.
+        let output =
+            find("nft")?.args(["-s", "list", "ruleset"]).output().map_err(LabError::system("nft"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    })?
 }
 
 /// Flags of `portway serve` as lines of its configuration; lines stay as they are.

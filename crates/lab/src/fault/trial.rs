@@ -98,30 +98,41 @@ pub(super) fn perform(case: &Case, reference: bool, folder: &Path) -> Result<Row
     Ok(Row { scenario: case.name.to_owned(), named: verdict == expected, verdict, cured, seconds, notes })
 }
 
-/// Applies the first cure that can be, and tries the transfer again.
+/// Applies the first cure that is for something there and changes anything, and tries the transfer again.
 fn cure(
     patient: &mut Patient<'_>,
     cures: &[Cure],
     content: &[u8],
     notes: &mut Vec<String>,
 ) -> Result<bool, LabError> {
-    let Some(chosen) = cures.iter().find(|cure| patient.can_take(cure)) else {
-        notes.push(format!("no cure can be applied: {cures:?}"));
-        return Ok(false);
-    };
-    notes.push(format!("cure at {} for {}: {}", chosen.place, chosen.program, chosen.text));
-    if let Err(why) = patient.take(chosen) {
-        notes.push(format!("it cannot be applied: {why}"));
-        return Ok(false);
-    }
-    let client = &patient.machines.client;
-    match patient.download.arrives(client, patient.folder, content, PATIENCE)? {
-        Ok(()) => Ok(true),
-        Err(said) => {
-            notes.push(format!("after: {said}"));
-            Ok(false)
+    for chosen in cures {
+        if !patient.can_take(chosen) {
+            continue;
         }
+        notes.push(format!("cure at {} for {}: {}", chosen.place, chosen.program, chosen.text));
+        match patient.take(chosen) {
+            Ok(true) => {}
+            // Such as one that takes away what is not there.
+            Ok(false) => {
+                notes.push("it changes nothing; the next one".to_owned());
+                continue;
+            }
+            Err(why) => {
+                notes.push(format!("it cannot be applied: {why}"));
+                return Ok(false);
+            }
+        }
+        let client = &patient.machines.client;
+        return match patient.download.arrives(client, patient.folder, content, PATIENCE)? {
+            Ok(()) => Ok(true),
+            Err(said) => {
+                notes.push(format!("after: {said}"));
+                Ok(false)
+            }
+        };
     }
+    notes.push(format!("no cure can be applied: {cures:?}"));
+    Ok(false)
 }
 
 /// Names and numbers of one trial.

@@ -1,6 +1,6 @@
 //! `portway lab run doctor`: faults, whether `portway doctor` names them, and whether what it prints cures them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -34,30 +34,34 @@ pub(super) fn try_all(args: &RunArgs) -> Result<ExitCode> {
         at_once: args.few_jobs(),
         arguments: vec!["lab".to_owned(), "fault".to_owned()],
     };
-    let (mut out, mut rows) = (Ok(()), Vec::new());
     if !args.json {
         println!("{:<names$}  {:<30}  {:>7}  cured", "scenario", "verdict", "seconds");
     }
+    // Told in their order, however they end.
+    let (mut done, mut rows, mut out) = (BTreeMap::new(), Vec::new(), Ok(()));
     run(&plan, |event| {
         let Event::Ended(number, outcome) = event else { return };
-        match outcome {
-            Ok(row) => {
-                good &= row.named && row.cured;
-                out = print(&row, args.json, names, args.explain);
-                rows.push(row);
-            }
-            Err(why) => {
-                good = false;
-                let name = plan.cases.get(number).map_or("", |case| case.name);
-                if told.insert(why.to_string()) {
-                    eprintln!("portway: {name} not tried: {why}");
+        done.insert(number, outcome);
+        while let Some(first) = done.first_entry().filter(|entry| *entry.key() == rows.len()) {
+            let row = first.remove();
+            match &row {
+                Ok(row) => {
+                    good &= row.named && row.cured;
+                    if out.is_ok() {
+                        out = print(row, args.json, names, args.explain);
+                    }
+                }
+                Err(why) => {
+                    good = false;
+                    eprintln!("portway: not tried: {why}");
                 }
             }
+            rows.push(row.ok());
         }
     });
     out?;
     if !args.json {
-        println!("\n{}", summary(&plan.cases, &rows));
+        println!("\n{}", summary(&plan.cases, &rows.into_iter().flatten().collect::<Vec<_>>()));
     }
     Ok(code(good))
 }
