@@ -7,6 +7,8 @@
 
 mod dialogue;
 mod flow;
+mod half;
+mod keeper;
 mod lane;
 mod rules;
 mod segment;
@@ -28,8 +30,8 @@ use crate::ledger::Ledger;
 use crate::records;
 use crate::{GateConfig, GateError};
 
-use dialogue::Side;
 use flow::{Fate, Flow};
+use keeper::Side;
 use segment::{Segment, flag};
 
 const SWEEP: Duration = Duration::from_millis(250);

@@ -5,82 +5,19 @@
 //! judged, however it was cut.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
 use portway_proto::{LineError, LineReader, RawReply, ReplyReader};
 
-use super::lane::{Lane, Leaving, Taken, Untaken};
+use super::half::Half;
+use super::keeper::{Keeper, Outcome, Part, Side};
+use super::lane::{Lane, Taken, Untaken};
 use super::records::{Found, Records};
 use super::substitute;
 
 /// The longest line that waits to be whole (RFC 959 sets no limit; servers take 4 KiB at most).
 const LONGEST: usize = 4096;
-
-/// Whose segment it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Whoever sent the first SYN.
-    Client,
-    /// The other one.
-    Server,
-}
-
-/// What a dialogue asks of whoever runs it.
-pub(crate) trait Keeper {
-    /// Opens a hole, and gives what the client is to be told in place of the server's address.
-    ///
-    /// # Errors
-    /// The reason, for a person.
-    fn open(&mut self, opening: &Opening) -> Result<Option<SocketAddr>, String>;
-    /// Closes the hole that is open.
-    fn shut(&mut self);
-    /// PORT or EPRT with the address by which the server knows the client, in `length` octets; `None` if that is the
-    /// client's own.
-    ///
-    /// # Errors
-    /// It cannot be said in so many octets.
-    fn as_the_server_knows_it(&mut self, line: &[u8], length: usize) -> Result<Option<Vec<u8>>, TooLong>;
-    /// The server has refused a login; whether the client may go on trying.
-    fn login_refused(&mut self) -> bool;
-    /// Writes down what an administrator wants to know.
-    fn note(&mut self, why: &dyn std::fmt::Display);
-    /// Who logs in.
-    fn user(&mut self, name: &[u8]);
-    /// Whether the dialogue is encrypted from now on.
-    fn opaque(&mut self, opaque: bool);
-}
-
-/// A translated address does not fit into the line that names the client's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong;
-
-/// One part of a segment: what of it counts for the stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
-    /// The sequence number of the first octet.
-    pub(crate) seq: u32,
-    /// The acknowledgement of the other lane.
-    pub(crate) ack: Option<u32>,
-    /// The octets.
-    pub(crate) octets: &'a [u8],
-    /// Whether the sender ends.
-    pub(crate) fin: bool,
-    /// The most octets that may leave in its place.
-    pub(crate) room: usize,
-}
-
-/// What becomes of a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// This leaves in its place.
-    Leave(Leaving),
-    /// Nothing; the sender will send it again if it matters.
-    Drop,
-    /// The connection is over: the receiver is told with a reset that bears this sequence number.
-    Close(u32),
-}
 
 /// The dialogue.
 #[derive(Debug)]
@@ -100,15 +37,6 @@ pub(crate) struct Dialogue {
     farewell: bool,
 }
 
-/// One side's lane and what belongs to it.
-#[derive(Debug)]
-struct Half {
-    lane: Lane,
-    /// The begin of a line that had to leave before the line was whole.
-    begun: Vec<u8>,
-    tls: Option<Records>,
-}
-
 /// One reply to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Due {
@@ -116,37 +44,6 @@ enum Due {
     Watched,
     /// It answers what took the place of a refused command: this is said in its place.
     Ours(Option<Vec<u8>>),
-}
-
-impl Half {
-    fn new(syn: u32, implicit: bool) -> Self {
-        Self { lane: Lane::new(syn), begun: Vec::new(), tls: implicit.then(Records::default) }
-    }
-
-    /// Lets a line leave in this form, less what has left of it.
-    fn clear_line(&mut self, line: &[u8]) -> bool {
-        let fits = line.starts_with(&self.begun);
-        self.lane.clear(line.get(self.begun.len()..).unwrap_or_default());
-        self.begun.clear();
-        fits
-    }
-
-    /// The begin of a line leaves: its sender sends nothing else until that is acknowledged (RFC 896).
-    fn push(&mut self) {
-        let octets = self.lane.waiting().to_vec();
-        self.lane.clear(&octets);
-        if self.tls.is_none() {
-            self.begun.extend_from_slice(&octets);
-        }
-    }
-
-    /// The next line with its end, whole; `seen` octets of it were looked at before.
-    fn line(&mut self, seen: usize) -> Option<Vec<u8>> {
-        let from = seen.saturating_sub(self.begun.len());
-        let waiting = self.lane.waiting();
-        let end = waiting.get(from..)?.iter().position(|&octet| octet == b'\n')? + from + 1;
-        Some([&self.begun[..], waiting.get(..end)?].concat())
-    }
 }
 
 impl Dialogue {
@@ -271,7 +168,7 @@ impl Dialogue {
     }
 
     fn command(&mut self, raw: &[u8], line: Result<&[u8], LineError>, now: Instant, keeper: &mut dyn Keeper) {
-        if has_telnet_inside(raw) {
+        if substitute::has_telnet_inside(raw) {
             keeper.note(&"a Telnet command inside a line");
             return self.refuse(
                 raw,
@@ -340,7 +237,7 @@ impl Dialogue {
                 return;
             };
             let inside = self.replies.has_partial();
-            if has_telnet_inside(&line) {
+            if substitute::has_telnet_inside(&line) {
                 keeper.note(&"a Telnet command in a reply");
                 return self.part(&line, inside, "The server's answer is not FTP.", keeper);
             }
@@ -430,8 +327,8 @@ impl Dialogue {
         };
         match opened {
             Ok(announced) => {
-                let line =
-                    announce(raw, opening, announced).filter(|line| line.starts_with(&self.server.begun));
+                let line = substitute::announce(raw, opening, announced)
+                    .filter(|line| line.starts_with(&self.server.begun));
                 // Without a translation the server's own words will do.
                 line.or_else(|| announced.is_none().then(|| raw.to_vec()))
             }
@@ -539,47 +436,10 @@ impl Dialogue {
     }
 }
 
-impl Side {
-    /// The other one.
-    #[must_use]
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-}
-
 fn notes(rulings: Vec<Ruling>, keeper: &mut dyn Keeper) {
     for ruling in rulings {
         if let Ruling::Note(notice) = ruling {
             keeper.note(&notice);
         }
     }
-}
-
-/// The announcement as the client is to read it, of the same length.
-fn announce(raw: &[u8], opening: &Opening, announced: Option<SocketAddr>) -> Option<Vec<u8>> {
-    let line = opening.line(announced);
-    if !matches!(line.get(..3), Some(b"227" | b"229")) {
-        // The server's consent to PORT.
-        return Some(if line.len() == raw.len() { line } else { raw.to_vec() });
-    }
-    substitute::passive(&line, announced.unwrap_or(opening.want.to()), raw.len())
-}
-
-/// Whether there are Telnet commands (RFC 854) other than those of two octets before the verb, as clients send before
-/// ABOR, and doubled octets 255: how servers read them differs, and we cannot take them out.
-fn has_telnet_inside(raw: &[u8]) -> bool {
-    let mut rest = raw;
-    while let [0xFF, 241..=249, after @ ..] = rest {
-        rest = after;
-    }
-    let mut octets = rest.iter();
-    while let Some(octet) = octets.next() {
-        if *octet == 0xFF && octets.next() != Some(&0xFF) {
-            return true;
-        }
-    }
-    false
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use portway_ops::Ticket;
 
-use super::dialogue::{Dialogue, Outcome, Part, Side};
+use super::dialogue::Dialogue;
+use super::keeper::{Outcome, Part, Side};
 use super::segment::{Segment, flag};
 use super::session::{Holder, Session};
 use crate::gate::Shared;

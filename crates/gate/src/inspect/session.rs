@@ -8,7 +8,7 @@ use portway_nft::{Interfaces, answered_to, asked_for};
 use portway_proto::watch::{Opening, Watch};
 use portway_proto::{Announced, Command};
 
-use super::dialogue::{Keeper, TooLong};
+use super::keeper::{Keeper, TooLong};
 use crate::gate::Shared;
 use crate::ledger::Asking;
 use crate::rows::SessionRow;

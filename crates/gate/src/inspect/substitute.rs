@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use portway_proto::watch::Opening;
 use portway_proto::{Announced, Class, Code};
 
 /// A line that harms nobody and gets exactly one answer, in place of a refused command.
@@ -9,7 +10,8 @@ use portway_proto::{Announced, Class, Code};
 /// `kept` octets of the line have left already and stand before it; `length` counts what has not, line end included.
 /// `None` if too little is left to change anything.
 pub(crate) fn harmless(kept: usize, length: usize) -> Option<Vec<u8>> {
-    const NOOP: &[u8] = b"NOOP";
+    // In small letters, so that a server's log shows whose it is.
+    const NOOP: &[u8] = b"noop";
     let text = match length {
         0 | 1 => return None,
         // Only the line end: without its CR no server takes the line for what it was.
@@ -63,6 +65,32 @@ pub(crate) fn passive(line: &[u8], announced: SocketAddr, length: usize) -> Opti
     Some(said)
 }
 
+/// The announcement as the client is to read it, of the same length.
+pub(crate) fn announce(raw: &[u8], opening: &Opening, announced: Option<SocketAddr>) -> Option<Vec<u8>> {
+    let line = opening.line(announced);
+    if !matches!(line.get(..3), Some(b"227" | b"229")) {
+        // The server's consent to PORT.
+        return Some(if line.len() == raw.len() { line } else { raw.to_vec() });
+    }
+    passive(&line, announced.unwrap_or(opening.want.to()), raw.len())
+}
+
+/// Whether there are Telnet commands (RFC 854) other than those of two octets before the verb, as clients send before
+/// ABOR, and doubled octets 255: how servers read them differs, and we cannot take them out.
+pub(crate) fn has_telnet_inside(raw: &[u8]) -> bool {
+    let mut rest = raw;
+    while let [0xFF, 241..=249, after @ ..] = rest {
+        rest = after;
+    }
+    let mut octets = rest.iter();
+    while let Some(octet) = octets.next() {
+        if *octet == 0xFF && octets.next() != Some(&0xFF) {
+            return true;
+        }
+    }
+    false
+}
+
 fn digits(octets: &[u8]) -> Option<u16> {
     octets.iter().try_fold(0, |all, octet| octet.is_ascii_digit().then(|| all * 10 + u16::from(octet - b'0')))
 }
@@ -76,7 +104,7 @@ mod tests {
         for (kept, length) in [(0, 3), (0, 6), (0, 40), (5, 2), (5, 3), (5, 40)] {
             assert_eq!(harmless(kept, length).unwrap().len(), length, "{kept} {length}");
         }
-        assert_eq!(harmless(0, 10).unwrap(), b"NOOP    \r\n");
+        assert_eq!(harmless(0, 10).unwrap(), b"noop    \r\n");
         assert_eq!(harmless(5, 10).unwrap(), b"????????\r\n");
         for (kept, length) in [(0, 2), (0, 1), (9, 1)] {
             assert_eq!(harmless(kept, length), None, "{kept} {length}");

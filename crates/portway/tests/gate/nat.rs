@@ -8,11 +8,11 @@ use crate::lab::{CLIENT, GATE, OTHER_CLIENT, SERVER, at, nft};
 use crate::matrix::every_mode;
 use crate::words::{Dialogue, Stage};
 
-const SNAT: &str = "table inet nat { chain post { type nat hook postrouting priority srcnat;
+pub(crate) const SNAT: &str = "table inet nat { chain post { type nat hook postrouting priority srcnat;
     oifname srv ip saddr 10.71.1.0/24 snat ip to 10.71.2.1
     oifname srv ip6 saddr fd71:1::/64 snat ip6 to fd71:2::1
 }; }";
-const DNAT: &str = "table inet nat { chain pre { type nat hook prerouting priority dstnat;
+pub(crate) const DNAT: &str = "table inet nat { chain pre { type nat hook prerouting priority dstnat;
     iifname cli ip daddr 10.71.1.1 tcp dport 21 dnat ip to 10.71.2.2
     iifname cli ip6 daddr fd71:1::1 tcp dport 21 dnat ip6 to fd71:2::2
 }; }";

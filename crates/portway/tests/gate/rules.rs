@@ -21,8 +21,7 @@ macro_rules! rules {
                 }
             });
         })*
-
-        /// The rules by name, for another engine.
+        /// By name, for another engine.
         pub(crate) const ALL: &[(&str, fn(&Stage, usize))] = &[$((stringify!($name), $body),)*];
     };
 }

@@ -110,7 +110,13 @@ impl Stage {
         assert_eq!(from.ip(), at(image, 0).ip(), "the server sees the address that it should");
         let same = from.port() == client.local_addr().unwrap().port();
         assert_eq!(same, self.inspects, "only a bump in the wire keeps the port");
+        let server = if self.inspects { crate::inspect::answering(server) } else { server };
         Dialogue { field: &self.field, family, client: End::new(client), server: End::new(server) }
+    }
+
+    /// The next connection that reaches the server.
+    pub(crate) fn accept(&self, family: usize) -> End {
+        End::new(self.listeners[family].accept().unwrap().0)
     }
 
     /// Connects and logs in.
