@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Algorithm, Epsv, ListArg};
 
+mod properties;
+
 fn reply(code: u16, text: &str) -> RawReply {
     RawReply { code, lines: text.split('\n').map(|line| line.as_bytes().to_vec()).collect() }
 }
