@@ -78,16 +78,16 @@ pub fn with_ports_in_order(text: &str, keep: &[u16]) -> String {
     out
 }
 
-/// Replaces what `is` finds in front of `unit`, as in `0.3 ms`, by as many `#`.
+/// Replaces each number in front of `unit`, as in `0.3 ms`, by `shape`.
 #[must_use]
-pub fn without_numbers_before(text: &str, unit: &str) -> String {
+pub fn without_numbers_before(text: &str, unit: &str, shape: &str) -> String {
     let mut pieces: Vec<String> = text.split(unit).map(str::to_owned).collect();
     let last = pieces.len().saturating_sub(1);
     for piece in pieces.iter_mut().take(last) {
         let cut = piece.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         if cut < piece.len() {
             piece.truncate(cut);
-            piece.push_str("#.#");
+            piece.push_str(shape);
         }
     }
     pieces.join(unit)
