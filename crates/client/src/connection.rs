@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Cause, Error, Phase, Seen, Settings, Target, Trace, Verdict};
 
 mod doorway;
+mod keep_alive;
 mod open;
 mod route;
 mod transfer;
@@ -61,6 +62,11 @@ pub struct Connection {
     /// TLS 1.2 at most: the server is short of tickets.
     tls12: bool,
     had_tickets: bool,
+    /// The transfer that comes next, for servers that want to know (PRET).
+    next: Option<Vec<u8>>,
+    swallows_noop: bool,
+    /// It opens passive ports only after PRET.
+    wants_pret: bool,
     broken: bool,
     /// In block mode: the data connection of the transfer before, for the next.
     kept: Option<Box<DataConn>>,
@@ -307,6 +313,10 @@ pub(crate) fn received(reply: &RawReply) -> Seen {
 
 /// What the batch of small files needs.
 impl Connection {
+    pub(crate) fn wants_pret(&self) -> bool {
+        self.wants_pret
+    }
+
     pub(crate) fn memory_key(&self) -> &str {
         &self.memory_key
     }

@@ -47,6 +47,7 @@ impl Connection {
         self.is_usable()
             && self.chosen_way().is_some_and(|way| way.is_passive() || self.listens_alone())
             && !fact.no_pipelining
+            && !self.wants_pret()
     }
 
     pub(super) async fn prepare_batch(&mut self) -> Result<(), Error> {

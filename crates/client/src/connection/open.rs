@@ -46,6 +46,9 @@ impl Connection {
             memory_key: memory::key(local.ip(), peer, &remembered(target, &settings)),
             tls12,
             had_tickets: false,
+            next: None,
+            swallows_noop: false,
+            wants_pret: false,
             broken: false,
             kept: None,
             no_blocks: false,
@@ -75,6 +78,9 @@ impl Connection {
         self.chosen = old.chosen;
         self.public = old.public;
         self.no_blocks = old.no_blocks;
+        self.next = old.next;
+        self.swallows_noop = old.swallows_noop;
+        self.wants_pret = old.wants_pret;
         Ok(())
     }
 

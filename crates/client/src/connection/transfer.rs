@@ -10,7 +10,7 @@ use portway_data::{
     DataConn, Failure, Options, Progress, receive_file, receive_stream, send_file, send_stream,
 };
 use portway_net::ClientControlTls;
-use portway_proto::client::{DataEnd, Event, Temper, size_hint, temper};
+use portway_proto::client::{self, DataEnd, Event, Temper, size_hint, temper};
 use portway_proto::{Command, ListArg, Protection, RawReply, Representation};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -136,6 +136,7 @@ impl Connection {
         representation: Representation,
         progress: &Progress,
     ) -> Result<Done, Error> {
+        self.next = Some(client::line(&job.command()));
         loop {
             if !self.is_usable() && !self.ways().is_empty() {
                 self.reconnect().await?;
@@ -241,6 +242,7 @@ impl Connection {
             (None, None, None, None);
         let mut changed = began;
         let mut begun = false;
+        let mut keep = self.keep_alive();
         while side.is_none() || (last.is_none() && control.is_none()) {
             let linked = gate.linked.load(Ordering::Relaxed);
             let ended = side.is_some();
@@ -259,6 +261,9 @@ impl Connection {
             let deadline = changed + limit.unwrap_or(Duration::from_secs(24 * 3600));
             let listening = last.is_none() && control.is_none();
             tokio::select! {
+                () = tokio::time::sleep_until(keep.due()), if keep.is_on() && begun && control.is_none() => {
+                    control = self.nudge(&mut keep).await.err();
+                }
                 out = &mut data, if !ended => {
                     changed = Instant::now();
                     side = Some(out);
@@ -266,7 +271,8 @@ impl Connection {
                 event = self.event(deadline), if listening => match event {
                     Ok(Some(Event::Answer(answer))) => {
                         if answer.id != id {
-                            continue; // the reply to REST 0
+                            keep.answered(answer.id);
+                            continue; // the reply to REST 0, or to NOOP
                         }
                         changed = Instant::now();
                         if !answer.fits {
@@ -309,6 +315,7 @@ impl Connection {
                 }
             }
         }
+        self.hear_out(&mut keep).await;
         let linked = gate.linked.load(Ordering::Relaxed);
         let mut side = side.unwrap_or(DataSide { octets: 0, end: DataEnd::Never, failure: None });
         if linked {

@@ -191,6 +191,10 @@ impl Connection {
         let budget = self.data_budget(if again { patience / 2 } else { patience });
         let mut second = false;
         loop {
+            if let Some(next) = self.next.clone().filter(|_| self.wants_pret) {
+                let pret = Command::Other { verb: b"PRET", arg: Some(&next) };
+                self.call_in(Phase::DataConnect, &pret).await?;
+            }
             let command = if way == Way::Epsv { Command::Epsv(Epsv::Same) } else { Command::Pasv };
             let reply = match self.call_in(Phase::DataConnect, &command).await {
                 Ok(reply) => reply,
@@ -203,6 +207,12 @@ impl Connection {
             };
             if reply.code == 421 {
                 return Err(self.fail(Phase::DataConnect, Cause::Closed(Some(reply))));
+            }
+            // A server whose files are on other machines wants to know which comes, to name the right one
+            // (drftpd). Pure-FTPd lists PRET as well and does not need it.
+            if reply.code >= 400 && !self.wants_pret && self.features.has("PRET") {
+                self.wants_pret = true;
+                continue;
             }
             let goal = match passive(&reply, self.peer.ip(), self.settings.address_trust) {
                 Ok(goal) => goal,

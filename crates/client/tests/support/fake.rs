@@ -48,6 +48,8 @@ pub(crate) enum Habit {
     Mute,
     /// It never stops greeting.
     EndlessGreeting,
+    /// Wants to know what comes before it opens a port (drftpd).
+    WantsPret,
     /// Forgets every command but the first of those that come together (quirk 60).
     LosesPipelined,
 }
@@ -75,9 +77,17 @@ impl Fake {
                 let (files, seen, first) = (Arc::clone(&files), Arc::clone(&seen), Arc::clone(&first));
                 std::thread::spawn(move || {
                     // The client hanging up is no failure of the test.
-                    let _ =
-                        Session { habit, files, seen, first, way: Data::None, offset: 0, _fill: Vec::new() }
-                            .run(stream);
+                    let _ = Session {
+                        habit,
+                        files,
+                        seen,
+                        first,
+                        way: Data::None,
+                        offset: 0,
+                        told: String::new(),
+                        _fill: Vec::new(),
+                    }
+                    .run(stream);
                 });
             }
         });
@@ -103,6 +113,8 @@ struct Session {
     first: Arc<Mutex<bool>>,
     way: Data,
     offset: usize,
+    /// What PRET announced.
+    told: String,
     _fill: Vec<TcpStream>,
 }
 
@@ -140,6 +152,16 @@ impl Session {
         let text = match verb {
             "USER" => "331 password".to_owned(),
             "PASS" => "230 in".to_owned(),
+            "FEAT" if self.habit == Habit::WantsPret => {
+                "211-features\r\n SIZE\r\n PRET\r\n211 end".to_owned()
+            }
+            "PRET" if self.habit == Habit::WantsPret => {
+                self.told = arg.to_owned();
+                "200 OK, planning for it".to_owned()
+            }
+            "EPSV" | "PASV" if self.habit == Habit::WantsPret && self.told.is_empty() => {
+                "503 PRET first".to_owned()
+            }
             "FEAT" => "211-features\r\n SIZE\r\n REST STREAM\r\n211 end".to_owned(),
             "TYPE" | "NOOP" | "OPTS" => "200 ok".to_owned(),
             "SIZE" => match self.files.lock().unwrap().get(arg) {
@@ -214,6 +236,10 @@ impl Session {
     }
 
     fn transfer(&mut self, control: &mut TcpStream, verb: &str, arg: &str) -> std::io::Result<bool> {
+        if self.habit == Habit::WantsPret && std::mem::take(&mut self.told) != format!("{verb} {arg}") {
+            control.write_all(b"550 that was not announced\r\n")?;
+            return Ok(true);
+        }
         let first = std::mem::replace(&mut *self.first.lock().unwrap(), false);
         let offset = std::mem::take(&mut self.offset);
         let content = match verb {

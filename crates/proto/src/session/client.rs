@@ -232,6 +232,14 @@ impl ClientSession {
         if self.after_transfer && is_surplus(verb, reply.code) && !greeting {
             return Event::Surplus(reply);
         }
+        if reply.code == 200
+            && verb.is_some_and(moves_data)
+            && let Some(at) = self.waiting.iter().position(|waiting| waiting.verb == Some(Verb::Noop))
+            && let Some(Waiting { id, verb }) = self.waiting.remove(at)
+        {
+            // A server that reads while it transfers answers NOOP at once; 200 ends no transfer (RFC 959 §5.4).
+            return Event::Answer(Answer { id, verb, reply, last: true, fits: true });
+        }
         let last = class != 1;
         if last {
             self.waiting.pop_front();
@@ -267,6 +275,16 @@ pub fn shown(command: &Command<'_>) -> String {
                 Err(error) => format!("({error})"),
             }
         }
+    }
+}
+
+/// A command as a line without its end; empty if no line can carry it.
+#[must_use]
+pub fn line(command: &Command<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    match command.emit(&mut line) {
+        Ok(()) => line.strip_suffix(b"\r\n").unwrap_or(&line).to_vec(),
+        Err(_) => Vec::new(),
     }
 }
 
