@@ -160,7 +160,7 @@ impl Broker {
         let announced = hole
             .as_ref()
             .and_then(OpenHole::announce)
-            .unwrap_or_else(|| config.announce.announce(client, bound));
+            .unwrap_or_else(|| config.announce.announce(client, party.seen(bound)));
         Ok(Offer::new(party.clone(), config.proof, way, bound, announced, hole))
     }
 

@@ -13,6 +13,8 @@ pub struct Party {
     pub peer: SocketAddr,
     /// Our end; data connections are made and taken on this address.
     pub local: SocketAddr,
+    /// The address by which the client reached us, if a balancer in front says so: announced in place of ours.
+    pub reached: Option<IpAddr>,
     /// The TLS of the control connection when data is protected (PROT P), else `None`.
     pub tls: Option<ControlTls>,
     /// What the session has shown so far; the same one for all its data connections.
@@ -23,6 +25,15 @@ impl Party {
     /// The client's address without port; IPv4 mapped into IPv6 is IPv4.
     pub(crate) fn client(&self) -> IpAddr {
         self.peer.ip().to_canonical()
+    }
+
+    /// `bound` as the client sees it, before any policy: the same port at the address that he reached.
+    pub(crate) fn seen(&self, bound: SocketAddr) -> SocketAddr {
+        let reached = self.reached.map(|ip| ip.to_canonical());
+        match reached.filter(|ip| ip.is_ipv4() == bound.ip().to_canonical().is_ipv4()) {
+            Some(ip) => SocketAddr::new(ip, bound.port()),
+            None => bound,
+        }
     }
 
     /// The address to bind, with port 0. A link-local address keeps its scope.

@@ -8,6 +8,7 @@ mod control;
 mod hello;
 mod lines;
 mod proxy;
+mod proxy_header;
 mod socket;
 mod tls;
 mod touch;
@@ -16,6 +17,7 @@ pub use control::Control;
 pub use hello::{Hello, read_hello};
 pub use lines::{ControlChannel, Left, Received};
 pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
+pub use proxy_header::Forwarded;
 pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
     Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls,

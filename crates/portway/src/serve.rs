@@ -120,6 +120,7 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         tls,
         limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
         registry: Registry::default(),
+        balancers: settings.balancers.clone(),
         log: log.clone(),
         timeouts: Timeouts {
             idle: settings.idle_timeout,

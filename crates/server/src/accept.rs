@@ -1,10 +1,11 @@
 //! Accepting control connections, and ending all of them in good order.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use portway_net::Forwarded;
 use portway_ops::{Drain, Refused, Shown, Warning};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -13,6 +14,9 @@ use tokio::sync::watch;
 use crate::session::Session;
 use crate::turns::Turns;
 use crate::{Listener, ServerConfig};
+
+/// How long a balancer may take to say whose connection it is.
+const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server that is ready to accept.
 #[derive(Clone)]
@@ -73,7 +77,7 @@ impl Server {
     async fn accept(&self, listener: Listener) {
         loop {
             match listener.socket.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer, listener.implicit_tls),
+                Ok((stream, peer)) => self.receive(stream, peer, listener.implicit_tls),
                 Err(error) if is_connections_own(&error) => {}
                 Err(error) => {
                     // Out of descriptors or memory: the listener survives, and waits for some to come back.
@@ -86,7 +90,29 @@ impl Server {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool) {
+    /// Finds out whose connection it is.
+    fn receive(&self, mut stream: TcpStream, peer: SocketAddr, implicit_tls: bool) {
+        if !self.shared.balancers.iter().any(|network| network.contains(peer.ip())) {
+            return self.admit(stream, (peer, None), implicit_tls);
+        }
+        let server = self.clone();
+        // The others do not wait for a balancer that is slow to say it.
+        tokio::spawn(async move {
+            let told = tokio::time::timeout(HEADER_PATIENCE, Forwarded::read(&mut stream)).await;
+            match told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(Some(told)) => server.admit(stream, (told.client, Some(told.reached.ip())), implicit_tls),
+                // A health check of the balancer's own.
+                Ok(None) => server.admit(stream, (peer, None), implicit_tls),
+                Err(error) => {
+                    let detail = format!("{} sent no PROXY header and was closed: {error}", peer.ip());
+                    server.shared.log.record(Warning { what: "proxy_header", detail: Shown::from(detail) });
+                }
+            }
+        });
+    }
+
+    fn admit(&self, stream: TcpStream, from: (SocketAddr, Option<IpAddr>), implicit_tls: bool) {
+        let (peer, _) = from;
         let Some(draining) = self.drain.ticket() else { return };
         let place = match self.shared.limits.admit(peer.ip()) {
             Ok(place) => place,
@@ -104,7 +130,7 @@ impl Server {
             }
         };
         let common = (Arc::clone(&self.shared), Arc::clone(&self.turns), self.ending.subscribe());
-        let Some(mut session) = Session::open(common, stream, peer, implicit_tls) else { return };
+        let Some(mut session) = Session::open(common, stream, from, implicit_tls) else { return };
         tokio::spawn(async move {
             session.run(implicit_tls).await;
             drop(session);

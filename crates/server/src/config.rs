@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Throttle};
-use portway_data::Broker;
+use portway_data::{Broker, Network};
 use portway_net::ServerTls;
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
@@ -32,6 +32,9 @@ pub struct ServerConfig {
     pub registry: Registry,
     /// Where events go.
     pub log: Log,
+    /// Balancers: a connection from one of these begins with a PROXY header, which says whose it is. Nobody
+    /// else's may.
+    pub balancers: Vec<Network>,
     /// How long silence is borne.
     pub timeouts: Timeouts,
 }

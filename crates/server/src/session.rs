@@ -5,7 +5,7 @@ mod job;
 mod login;
 mod transfer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Session {
     entry: SessionEntry,
     peer: SocketAddr,
     local: SocketAddr,
+    /// What a balancer says the client connected to.
+    reached: Option<IpAddr>,
     tls: Option<ControlTls>,
     history: History,
     user: Option<Box<User>>,
@@ -67,7 +69,7 @@ impl Session {
     pub(crate) fn open(
         (shared, turns, ending): (Arc<ServerConfig>, Arc<Turns>, watch::Receiver<bool>),
         stream: TcpStream,
-        peer: SocketAddr,
+        (peer, reached): (SocketAddr, Option<IpAddr>),
         implicit_tls: bool,
     ) -> Option<Self> {
         let local = stream.local_addr().ok()?;
@@ -79,6 +81,7 @@ impl Session {
             control: ControlChannel::new(Control::from(stream), idle),
             peer,
             local,
+            reached,
             tls: None,
             history: History::new(),
             user: None,

@@ -41,6 +41,7 @@ pub(super) fn serve(chain: &Path, key: &Path) -> Result<()> {
             tls: Some(ServerTls::new(Identity::load(chain, key)?, ServerTlsOptions::default())?),
             limits: Limits::new(0, 0),
             registry: Registry::default(),
+            balancers: Vec::new(),
             log: Log::new(LogFormat::Text, Sink::writer(std::io::sink()))?,
             timeouts: Timeouts::default(),
         });

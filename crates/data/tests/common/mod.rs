@@ -48,6 +48,7 @@ pub fn party(client: IpAddr) -> Party {
     Party {
         peer: SocketAddr::new(client, 50_000),
         local: SocketAddr::new(HOME, 21),
+        reached: None,
         tls: None,
         history: History::new(),
     }

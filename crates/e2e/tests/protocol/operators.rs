@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use anyhow::{Context as _, Result, ensure};
-use portway_e2e::{Kind, Options, PATIENCE, Program, Subject, Tree, binary, until};
+use portway_e2e::{Control, Kind, Options, PATIENCE, Program, Subject, Tree, binary, until};
 use serde_json::Value;
 
 /// portway itself, whatever the environment says: no other server has these.
@@ -74,7 +74,7 @@ fn users_of_the_file_come_and_go_while_the_server_runs() -> Result<()> {
     tree.write("ann/hers", b"for ann")?;
     tree.write("other", b"not for ann")?;
     let subject = portway(tree, false, &["--config", file_text])?;
-    let mut ann = portway_e2e::Control::connect(subject.port()?)?;
+    let mut ann = Control::connect(subject.port()?)?;
     ann.login(("ann", "ann's secret"))?;
     ensure!(ann.fetch("RETR hers")? == b"for ann");
     ann.expect("SIZE /other", 550)?;
@@ -82,10 +82,10 @@ fn users_of_the_file_come_and_go_while_the_server_runs() -> Result<()> {
     fs::write(&file, entry("bob", &[])?)?;
     subject.reload()?;
     until("bob may log in", PATIENCE, || {
-        let mut bob = portway_e2e::Control::connect(subject.port()?)?;
+        let mut bob = Control::connect(subject.port()?)?;
         Ok(bob.login(("bob", "bob's secret")).is_ok().then_some(()))
     })?;
-    let mut again = portway_e2e::Control::connect(subject.port()?)?;
+    let mut again = Control::connect(subject.port()?)?;
     again.expect("USER ann", 331)?;
     again.expect("PASS ann's secret", 530)?;
     ann.expect("NOOP", 200).context("who is logged in stays so")?;
@@ -94,7 +94,7 @@ fn users_of_the_file_come_and_go_while_the_server_runs() -> Result<()> {
     subject.log.wait_for("the refusal of the file", PATIENCE, |line| {
         line.contains("the old ones stay").then_some(())
     })?;
-    portway_e2e::Control::connect(subject.port()?)?.login(("bob", "bob's secret"))?;
+    Control::connect(subject.port()?)?.login(("bob", "bob's secret"))?;
     let refused = run(&["config", "check", file_text])?.run()?;
     ensure!(refused.code == Some(2), "a wrong file is not called right");
     Ok(())
@@ -126,5 +126,64 @@ fn a_server_started_as_root_becomes_somebody_else_and_stores_as_him() -> Result<
             ensure!(left.clone().all(|word| word != root), "{line}");
         }
     }
+    Ok(())
+}
+
+/// Where a balancer connects from, in these tests.
+const BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+fn through_a_balancer(subject: &Subject, header: &[u8]) -> Result<Control> {
+    let mut control = Control::raw(subject.port()?, Some(BALANCER))?;
+    control.send(header)?;
+    control.expect_reply(220)?;
+    Ok(control)
+}
+
+// Case 24.
+#[test]
+fn a_balancer_says_whose_connection_it_is_and_which_address_was_reached() -> Result<()> {
+    let subject = portway(Tree::new()?, true, &["--proxy-protocol", "127.0.0.2/32"])?;
+    let mut second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    second.extend([198, 51, 100, 7, 203, 0, 113, 9, 0x80, 0, 0, 21]);
+    for header in [&b"PROXY TCP4 198.51.100.7 203.0.113.9 32768 21\r\n"[..], &second] {
+        let mut session = through_a_balancer(&subject, header)?;
+        session.login(subject.account())?;
+        let told = session.expect("PASV", 227)?.text();
+        ensure!(told.contains("203,0,113,9"), "the balancer's address is announced: {told}");
+        session.expect("PORT 198,51,100,7,200,1", 200).context("the client's own address")?;
+        session.expect("PORT 127,0,0,2,200,1", 501).context("the balancer's address is nobody's")?;
+    }
+    subject.log.wait_for("the client's address", PATIENCE, |line| {
+        (line.contains("session_opened") && line.contains("\"198.51.100.7\"")).then_some(())
+    })?;
+    // A health check of the balancer's own.
+    let mut own = through_a_balancer(&subject, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")?;
+    own.expect("NOOP", 200).or_else(|_| own.expect("QUIT", 221))?;
+    Ok(())
+}
+
+// Case 24.
+#[test]
+fn a_header_that_is_missing_or_wrong_or_from_anybody_else_names_nobody() -> Result<()> {
+    let subject = portway(Tree::new()?, true, &["--proxy-protocol", "127.0.0.2/32"])?;
+    for wrong in [&b"USER alice\r\n   "[..], b"PROXY TCP4 198.51.100.7 203.0.113.9\r\n", &[b'P'; 4096]] {
+        let mut control = Control::raw(subject.port()?, Some(BALANCER))?;
+        control.send(wrong)?;
+        ensure!(control.ended()?.is_empty(), "somebody without a header was greeted");
+    }
+    let mut silent = Control::raw(subject.port()?, Some(BALANCER))?;
+    silent.send(b"PROXY TCP4 198.")?;
+    // Nobody waits for the silent one; and from anywhere else the header is just a wrong command.
+    let mut spoofing = Control::raw(subject.port()?, None)?;
+    spoofing.send(b"PROXY TCP4 198.51.100.7 203.0.113.9 32768 21\r\n")?;
+    spoofing.expect_reply(220)?;
+    spoofing.expect_reply(500)?;
+    spoofing.login(subject.account())?;
+    spoofing.expect("PORT 198,51,100,7,200,1", 501)?;
+    ensure!(silent.ended()?.is_empty(), "the silent one was greeted");
+    ensure!(
+        !subject.log.so_far().iter().any(|line| line.contains("198.51.100.7\",\"port")),
+        "it was believed"
+    );
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use portway_data::Network;
 use portway_ops::LogFormat;
 
 /// The flags; each may stand in the configuration file too, and the flag wins.
@@ -64,6 +65,10 @@ pub(crate) struct ServeArgs {
     /// Where the certificates for agent:… are, made by `portway gate enroll` [default: /etc/portway/agent]
     #[arg(long, value_name = "DIR")]
     pub(crate) agent_dir: Option<PathBuf>,
+    /// Connections from this network begin with a PROXY header (v1 or v2) and are whose it says: a balancer in
+    /// front. Data connections go past it (repeatable)
+    #[arg(long, value_name = "NET")]
+    pub(crate) proxy_protocol: Vec<Network>,
     /// Read settings from this file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use portway_data::{PassivePorts, Proof};
+use portway_data::{Network, PassivePorts, Proof};
 use serde::Deserialize;
 
 use super::args::{AddressArg, LogFormatArg, PinholesArg, PortRange, ProofArg, ServeArgs, TlsMode, duration};
@@ -32,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) announce: Option<IpAddr>,
     pub(crate) pinholes: PinholesArg,
     pub(crate) agent_dir: Option<PathBuf>,
+    pub(crate) balancers: Vec<Network>,
     pub(crate) idle_timeout: Duration,
     pub(crate) data_timeout: Duration,
     pub(crate) max_sessions: usize,
@@ -66,6 +67,7 @@ struct File {
     passive_address: Option<String>,
     pinholes: Option<PinholesArg>,
     agent_dir: Option<PathBuf>,
+    proxy_protocol: Vec<String>,
     idle_timeout: Option<String>,
     data_timeout: Option<String>,
     max_sessions: Option<usize>,
@@ -134,6 +136,12 @@ impl Settings {
         };
         let or_else =
             |flags: Vec<SocketAddr>, file: Vec<SocketAddr>| if flags.is_empty() { file } else { flags };
+        let balancers = if args.proxy_protocol.is_empty() {
+            let parsed = file.proxy_protocol.iter().map(|text| text.parse::<Network>());
+            parsed.collect::<Result<_, _>>().context("proxy_protocol")?
+        } else {
+            args.proxy_protocol
+        };
         let implicit = or_else(args.implicit, file.implicit);
         let mut listen = or_else(args.listen, file.listen);
         if listen.is_empty() && implicit.is_empty() {
@@ -164,6 +172,7 @@ impl Settings {
             ports: ports.map_or(PassivePorts::Auto, |range| PassivePorts::Range(range.0)),
             announce: announce.0,
             agent_dir: args.agent_dir.or(file.agent_dir),
+            balancers,
             pinholes: args.pinholes.or(file.pinholes).unwrap_or_default(),
             idle_timeout: args
                 .idle_timeout

@@ -38,6 +38,7 @@ impl Session {
         Party {
             peer: self.peer,
             local: self.local,
+            reached: None,
             tls: self.tls.clone().filter(|_| self.dialogue.protection() == Protection::Private),
             history: self.history.clone(),
         }

@@ -49,6 +49,7 @@ impl Session {
         Party {
             peer: self.peer,
             local: self.local,
+            reached: self.reached,
             tls: self.tls.clone().filter(|_| self.dialogue.protection() == Protection::Private),
             history: self.history.clone(),
         }

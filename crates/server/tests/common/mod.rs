@@ -49,6 +49,7 @@ impl Site {
             tls: None,
             limits: Limits::new(0, 0),
             registry: Registry::default(),
+            balancers: Vec::new(),
             log: Log::new(LogFormat::Json, Sink::writer(log.clone())).unwrap(),
             timeouts: Timeouts { data: PATIENCE, ..Timeouts::default() },
         };
