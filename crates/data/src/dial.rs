@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use portway_net::{connect_from, prepare_data};
+use portway_net::{connect_from, connect_transparent, prepare_data};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -83,6 +83,12 @@ impl Dial {
             }
             from.set_port(0);
         }
-        connect_from(Some(from), self.to).await
+        match connect_from(Some(from), self.to).await {
+            // The client takes us for somebody else (TPROXY), and expects this connection from there.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                connect_transparent(from, self.to).await.map_err(|_| error)
+            }
+            other => other,
+        }
     }
 }

@@ -12,6 +12,7 @@ mod proxy_header;
 mod socket;
 mod tls;
 mod touch;
+mod transparent;
 
 pub use control::Control;
 pub use hello::{Hello, read_hello};
@@ -21,7 +22,8 @@ pub use proxy_header::Forwarded;
 pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
 pub use tls::{
     Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls,
-    DataHandshake, DataTls, GATE_NAME, Identity, Issued, Party, ServerTls, ServerTlsOptions, SessionTag,
-    TlsControl, TlsError, TlsInfo, TlsMin, Trust,
+    DataHandshake, DataTls, GATE_NAME, Identity, Issued, Leaves, Party, ServerTls, ServerTlsOptions,
+    SessionTag, TlsControl, TlsError, TlsInfo, TlsMin, Trust,
 };
 pub use touch::{Icmp, Touch, TouchOptions, connect_small, touch};
+pub use transparent::{connect_as, connect_transparent, listen_transparent, translated_from};

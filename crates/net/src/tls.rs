@@ -9,6 +9,7 @@ mod error;
 mod handshake;
 mod identity;
 mod kin;
+mod leaves;
 mod octets;
 mod provider;
 mod server;
@@ -26,6 +27,7 @@ pub use client::{ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOpti
 pub use data::DataTls;
 pub use error::{Party, TlsError};
 pub use identity::Identity;
+pub use leaves::Leaves;
 pub use server::{ControlTls, DataHandshake, ServerTls, ServerTlsOptions};
 pub use tickets::SessionTag;
 

@@ -1,6 +1,7 @@
 //! `portway proxy`: flags and configuration become a running proxy.
 
 mod args;
+mod ca;
 mod config;
 
 use std::net::SocketAddr;
@@ -19,11 +20,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::serve::{TlsMode, raise_descriptor_limit, tls};
 pub(crate) use args::ProxyArgs;
-use args::UpstreamTls;
+use args::{ProxyCommand, UpstreamTls};
 use config::Settings;
 
 /// Runs until it is told to end.
 pub(crate) fn run(args: ProxyArgs) -> Result<ExitCode> {
+    if let Some(ProxyCommand::Ca(args)) = &args.command {
+        return ca::make(args);
+    }
     let settings = Settings::gather(args)?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
@@ -49,7 +53,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
     let mut listeners = Vec::new();
     let plain = settings.listen.iter().map(|addr| (addr, false));
     for (&addr, implicit_tls) in plain.chain(settings.implicit.iter().map(|addr| (addr, true))) {
-        let socket = portway_net::listen(addr).with_context(|| format!("cannot listen on {addr}"))?;
+        let socket = listen(&settings.kind, addr).with_context(|| format!("cannot listen on {addr}"))?;
         let bound = socket.local_addr().context("the listener has no address")?;
         own.add(bound);
         log.record(Listening { what: if implicit_tls { "ftps" } else { "ftp" }, address: bound });
@@ -83,6 +87,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         throttle: Throttle::default(),
         broker,
         tls: client_side,
+        leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
         leg,
         filter: Filter { read_only: settings.read_only, unknown: settings.pass_unknown },
         own_listeners: own,
@@ -103,6 +108,17 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
     log.record(Notice { what: "stopped", detail: Shown::from(detail) });
     log.flush(Duration::from_secs(2));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Without the right to bear others' addresses a transparent proxy still serves what is redirected to it.
+fn listen(kind: &Kind, addr: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    match kind {
+        Kind::Transparent(_) => portway_net::listen_transparent(addr).or_else(|error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied => portway_net::listen(addr),
+            _ => Err(error),
+        }),
+        _ => portway_net::listen(addr),
+    }
 }
 
 /// What is printed when the proxy is ready: for a person, and for scripts the lines that begin with `listening`.

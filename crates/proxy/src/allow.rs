@@ -90,6 +90,25 @@ impl Allow {
     }
 }
 
+impl Allow {
+    /// Judges where a transparent proxy's client is on its way to. It could go there without us, so that nothing is
+    /// special about private addresses; rules are kept to.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn judge_called(&self, to: SocketAddr) -> Result<(), Denied> {
+        let ip = to.ip().to_canonical();
+        let listed = self.0.is_empty() || self.0.iter().any(|rule| rule.lists(&ip.to_string(), ip));
+        match special(ip) {
+            Some(special) if !special.may_be_listed || ip.is_loopback() => {
+                Err(Denied::Special { ip, kind: special.kind })
+            }
+            _ if listed => Ok(()),
+            _ => Err(Denied::NotListed(ip)),
+        }
+    }
+}
+
 impl Rule {
     fn lists(&self, host: &str, ip: IpAddr) -> bool {
         match self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portway_accounts::{Accounts, Throttle};
 use portway_data::{Broker, OwnListeners};
-use portway_net::{ClientTls, ServerTls};
+use portway_net::{ClientTls, Leaves, ServerTls};
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
 use tokio::net::TcpListener;
@@ -27,6 +27,8 @@ pub struct ProxyConfig {
     pub broker: Broker,
     /// TLS towards clients, unless it is off.
     pub tls: Option<ServerTls>,
+    /// Makes certificates in the name of the servers that clients ask for; `None` shows the one of `tls` always.
+    pub leaves: Option<Arc<Leaves>>,
     /// The leg towards servers.
     pub leg: LegConfig,
     /// Which commands pass.

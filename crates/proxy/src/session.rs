@@ -41,6 +41,8 @@ pub(crate) struct Session {
     entry: SessionEntry,
     peer: SocketAddr,
     local: SocketAddr,
+    /// Where the client's connection was on its way to; our own address but for a transparent proxy.
+    called: SocketAddr,
     tls: Option<ControlTls>,
     history: History,
     pending: Pending,
@@ -100,6 +102,7 @@ impl Session {
     ) -> Option<Self> {
         let local = stream.local_addr().ok()?;
         let _ = portway_net::prepare_control(&stream);
+        let called = portway_net::translated_from(&stream, local).unwrap_or(local);
         let config = &shared.config;
         let guarded = config.accounts.is_some() && matches!(config.kind, Kind::Forward(_));
         let session = Self {
@@ -108,6 +111,7 @@ impl Session {
             control: ControlChannel::new(Control::from(stream), config.timeouts.idle),
             peer,
             local,
+            called,
             tls: None,
             history: History::new(),
             pending: Pending::Nothing,
@@ -276,8 +280,11 @@ impl Session {
     }
 
     async fn start_tls(&mut self) -> Result<(), End> {
-        let Some(tls) = self.shared.config.tls.as_ref().map(portway_net::ServerTls::control) else {
-            return Err(End::TLS);
+        let config = &self.shared.config;
+        let Some(server) = &config.tls else { return Err(End::TLS) };
+        let tls = match &config.leaves {
+            Some(leaves) => server.control_as(leaves, &self.called.ip().to_canonical().to_string()),
+            None => server.control(),
         };
         let limit = self.login_by.max(Instant::now() + TLS_PATIENCE);
         let shaken = tokio::select! {

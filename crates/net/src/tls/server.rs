@@ -27,6 +27,7 @@ use super::engine::Engine;
 use super::handshake::Handshake;
 use super::identity::read_certificates;
 use super::kin::Kin;
+use super::leaves::{ByName, Leaves};
 use super::provider::provider;
 use super::stream::{TlsStream, Use};
 use super::tickets::{ConnectionTickets, SessionTag, SessionTickets};
@@ -97,8 +98,20 @@ impl ServerTls {
 
     /// TLS for one control connection and its data connections: a new ticket key and a new tag.
     pub fn control(&self) -> ControlTls {
+        self.control_by(self.base.load_full())
+    }
+
+    /// The same, in the name of another server: with a certificate of `leaves` for the name that the client asks for,
+    /// or else for `host`.
+    pub fn control_as(&self, leaves: &Arc<Leaves>, host: &str) -> ControlTls {
+        let mut base = ServerConfig::clone(&self.base.load());
+        base.cert_resolver = Arc::new(ByName { leaves: Arc::clone(leaves), otherwise: host.to_owned() });
+        self.control_by(Arc::new(base))
+    }
+
+    fn control_by(&self, base: Arc<ServerConfig>) -> ControlTls {
         ControlTls(Arc::new(Session {
-            base: self.base.load_full(),
+            base,
             tickets: SessionTickets::new(Arc::clone(&self.kin)).map(Arc::new),
             min: self.min,
             control_tickets: self.control_tickets,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use portway_proxy::{Balance, Rule, ServerTlsChoice, Target, WayChoice};
 use serde::Deserialize;
 
@@ -12,7 +12,10 @@ use crate::serve::{AddressArg, LogFormatArg, PortRange, ProofArg, TlsMode, UserA
 
 /// The flags; each may stand in the configuration file too, and the flag wins.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ProxyArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ProxyCommand>,
     /// Listen here for control connections; port 0 takes any (repeatable) [default: 127.0.0.1:2121]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
@@ -23,7 +26,7 @@ pub(crate) struct ProxyArgs {
     #[arg(long, group = "kind")]
     pub(crate) forward: bool,
     /// Go only there: a network, a host name or *.domain (repeatable) [default: every public address]
-    #[arg(long, value_name = "NET|NAME", requires = "forward")]
+    #[arg(long, value_name = "NET|NAME", conflicts_with = "reverse")]
     pub(crate) allow: Vec<Rule>,
     /// Be the server that clients see, in front of this one or several: ftp://, ftpes:// or ftps:// (repeatable)
     #[arg(long, value_name = "URL", group = "kind")]
@@ -61,6 +64,10 @@ pub(crate) struct ProxyArgs {
     /// Private key of --cert, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
+    /// Show clients a certificate in the name of the server they ask for, made by the authority of `portway proxy ca`
+    /// in this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "cert")]
+    pub(crate) ca_dir: Option<PathBuf>,
     /// What a client's data connection under TLS must show: that it resumes the control connection's session
     #[arg(long, value_enum)]
     pub(crate) data_proof: Option<ProofArg>,
@@ -88,6 +95,21 @@ pub(crate) struct ProxyArgs {
     /// The form of the log on standard error [default: text]
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormatArg>,
+}
+
+/// What a proxy may be asked instead of running.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProxyCommand {
+    /// Make an authority for `--ca-dir`; clients that are to be looked into must trust its certificate
+    Ca(CaArgs),
+}
+
+/// `portway proxy ca`.
+#[derive(Debug, Args)]
+pub(crate) struct CaArgs {
+    /// Where the authority is kept
+    #[arg(default_value = "/etc/portway/proxy")]
+    pub(crate) dir: PathBuf,
 }
 
 /// `--balance`.

@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) upstream_active_ports: Option<std::ops::RangeInclusive<u16>>,
     pub(crate) tls: TlsMode,
     pub(crate) cert: Option<(PathBuf, PathBuf)>,
+    pub(crate) ca_dir: Option<PathBuf>,
     pub(crate) proof: Proof,
     pub(crate) ports: PassivePorts,
     pub(crate) announce: Option<IpAddr>,
@@ -60,6 +61,7 @@ struct File {
     tls: Option<TlsMode>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    ca_dir: Option<PathBuf>,
     data_proof: Option<ProofArg>,
     passive_ports: Option<String>,
     passive_address: Option<String>,
@@ -161,6 +163,7 @@ impl Settings {
             upstream_active_ports: active.map(|range| range.0),
             tls: args.tls.or(file.tls).unwrap_or_default(),
             cert,
+            ca_dir: args.ca_dir.or(file.ca_dir),
             proof: match args.data_proof.or(file.data_proof).unwrap_or_default() {
                 ProofArg::Auto => Proof::Auto,
                 ProofArg::Required => Proof::Required,
@@ -193,20 +196,20 @@ fn kind(args: &ProxyArgs, file: &File) -> Result<Kind> {
     };
     let reverse = !urls.is_empty() || (!by_flag && !file.routes.is_empty());
     match (forward, reverse, transparent) {
-        (true, false, false) => {
-            let listed = file.allow.iter().map(|text| text.parse::<Rule>());
-            let rules = match args.allow.is_empty() {
-                true => listed.collect::<Result<_, _>>().context("allow")?,
-                false => args.allow.clone(),
-            };
-            Ok(Kind::Forward(Allow::new(rules)))
-        }
+        (true, false, false) => Ok(Kind::Forward(Allow::new(rules(args, file)?))),
         (false, true, false) => Ok(Kind::Reverse(routes(urls, args.balance, file)?)),
-        (false, false, true) => bail!("--transparent is not built yet"),
+        (false, false, true) => Ok(Kind::Transparent(Allow::new(rules(args, file)?))),
         (false, false, false) => {
             bail!("say what the proxy is to do: --forward, --reverse URL or --transparent")
         }
         _ => bail!("a proxy is one of forward, reverse and transparent, not several"),
+    }
+}
+
+fn rules(args: &ProxyArgs, file: &File) -> Result<Vec<Rule>> {
+    match args.allow.is_empty() {
+        true => file.allow.iter().map(|text| text.parse()).collect::<Result<_, _>>().context("allow"),
+        false => Ok(args.allow.clone()),
     }
 }
 

@@ -35,10 +35,34 @@ impl Session {
         self.reach(Goal { host: to.host.clone(), addresses, tls: self.wanted(scheme) }, None).await
     }
 
+    /// Connects to where the client's connection was on its way to.
+    async fn connect_as_called(&mut self, allow: &Allow) -> Result<Result<(), NoServer>, End> {
+        let to = self.called;
+        let own = &self.shared.config.own_listeners;
+        let judged = match own.leads_here(to, self.local.ip()) {
+            true => Err(Denied::Ourselves(to)),
+            false => allow.judge_called(to),
+        };
+        let host = to.ip().to_canonical().to_string();
+        if let Err(denied) = judged {
+            return Ok(Err(self.no_server(&host, denied.into())));
+        }
+        let scheme = if to.port() == crate::destination::FTPS { Scheme::Ftps } else { Scheme::Ftp };
+        // Who calls by name and shows it under TLS has the certificate checked against that name.
+        let named = self.control.tls_info().and_then(|tls| tls.sni.clone());
+        let goal = Goal { host: named.unwrap_or(host), addresses: vec![to], tls: self.wanted(scheme) };
+        self.reach(goal, None).await
+    }
+
     /// Connects to the server that the routes choose for this user, or to the next one that is alive.
     pub(super) async fn connect_for(&mut self, user: &[u8]) -> Result<Result<(), NoServer>, End> {
         self.leave_server();
-        let Kind::Reverse(routes) = &self.shared.config.kind else { return Ok(Err(NoServer::NoneLeft)) };
+        let shared = std::sync::Arc::clone(&self.shared);
+        let routes = match &shared.config.kind {
+            Kind::Reverse(routes) => routes,
+            Kind::Transparent(allow) => return self.connect_as_called(allow).await,
+            Kind::Forward(_) => return Ok(Err(NoServer::NoneLeft)),
+        };
         let sni = self.control.tls_info().and_then(|tls| tls.sni.clone());
         let caller = Caller {
             user,
