@@ -159,7 +159,14 @@ impl Terminal {
     /// When it still runs after 20 s.
     pub fn ends(&mut self) -> Result<Option<i32>> {
         let child = &mut self.child;
-        Ok(crate::until("the program on the terminal has ended", PATIENCE, || Ok(child.try_wait()?))?.code())
+        let status =
+            crate::until("the program on the terminal has ended", PATIENCE, || Ok(child.try_wait()?))?;
+        // Its last words may still be on their way.
+        let shared = &self.shared.0;
+        crate::until("the terminal is closed", PATIENCE, || {
+            Ok(shared.lock().unwrap_or_else(PoisonError::into_inner).ended.then_some(()))
+        })?;
+        Ok(status.code())
     }
 }
 
