@@ -57,6 +57,24 @@ pub(crate) fn text(facts: &Facts) -> String {
         "cause",
         &now.data_failures,
     );
+    let [(passive, passive_tried), (active, active_tried)] = facts.cut_off();
+    for (name, help, values) in [
+        (
+            "portway_data_clients_cut_off",
+            "Clients that tried data connections lately and never had one.",
+            [passive, active],
+        ),
+        (
+            "portway_data_clients",
+            "Clients that tried data connections lately.",
+            [passive_tried, active_tried],
+        ),
+    ] {
+        page.head(name, "gauge", help);
+        for (mode, value) in ["passive", "active"].into_iter().zip(values) {
+            let _ = writeln!(page.0, "{name}{{mode=\"{mode}\"}} {value}");
+        }
+    }
     page.words("portway_refusals_total", "Connections and commands turned away.", "why", &now.refusals);
     page.0
 }

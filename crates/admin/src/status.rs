@@ -51,6 +51,11 @@ impl Facts {
         self.log.meter().read()
     }
 
+    /// Clients that never had a data connection, and clients that tried: passive, active.
+    pub(crate) fn cut_off(&self) -> [(usize, usize); 2] {
+        self.log.diagnosis().cut_off()
+    }
+
     pub(crate) fn sessions(&self) -> Vec<SessionInfo> {
         self.registry.sessions()
     }

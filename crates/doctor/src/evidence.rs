@@ -56,6 +56,8 @@ pub struct Evidence {
     pub data_trace: Option<Trace>,
     /// What this machine's own rules do.
     pub local_rules: Option<firewall::Findings>,
+    /// How far SYNs of a portway server to our announced port went.
+    pub far_trace: Option<Trace>,
     /// What a portway server saw, line by line.
     pub far_side: Vec<String>,
     /// Commands that were answered as if something else had been sent, in words.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use crate::event::{Event, Severity, Warning};
-use crate::{Meter, Sink, Xferlog, text};
+use crate::{Diagnosis, Meter, Sink, Xferlog, text};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub struct Log {
 struct Owner {
     shared: Arc<Shared>,
     meter: Meter,
+    diagnosis: Diagnosis,
 }
 
 #[derive(Debug)]
@@ -97,13 +98,23 @@ impl Log {
         });
         let theirs = Arc::clone(&shared);
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&theirs))?;
-        Ok(Self { owner: Arc::new(Owner { shared, meter: Meter::default() }) })
+        Ok(Self {
+            owner: Arc::new(Owner { shared, meter: Meter::default(), diagnosis: Diagnosis::default() }),
+        })
     }
 
     /// Counts the event and queues its line, with the time of now.
     pub fn record(&self, event: impl Into<Event>) {
         let event = event.into();
         self.owner.meter.count(&event);
+        let verdict = self.owner.diagnosis.note(&event, SystemTime::now());
+        self.queue(event);
+        if let Some(verdict) = verdict {
+            self.queue(Warning { what: "data_connections", detail: verdict.into() }.into());
+        }
+    }
+
+    fn queue(&self, event: Event) {
         let mut queue = self.owner.shared.lock();
         if queue.items.len() >= self.owner.shared.capacity {
             queue.drop_one();
@@ -124,6 +135,12 @@ impl Log {
     /// Returns whether all is written. Blocks the thread; meant for shutdown.
     pub fn flush(&self, patience: Duration) -> bool {
         self.owner.shared.wait_for_queued(patience)
+    }
+
+    /// The running verdict on data connections.
+    #[must_use]
+    pub fn diagnosis(&self) -> &Diagnosis {
+        &self.owner.diagnosis
     }
 
     /// The counters of everything ever recorded here, whether its line was dropped or not.

@@ -128,7 +128,9 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
             ..Timeouts::default()
         },
     });
-    let facts = Facts::new(server.config().registry.clone(), log.clone());
+    let watched = log.clone();
+    let facts = Facts::new(server.config().registry.clone(), log.clone())
+        .with_verdict(move || watched.diagnosis().verdict());
     if let Some(admin) = admin {
         tokio::spawn(admin.serve(facts.clone()));
     }

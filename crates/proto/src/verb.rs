@@ -139,7 +139,7 @@ verbs! {
     Rmda "RMDA" Must("path"), LoggedIn, Some("RMDA"), Later, Full, "draft-peterson-streamlined-ftp-command-extensions §7";
     Rnfr "RNFR" Must("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
     Rnto "RNTO" Must("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
-    Site "SITE" Must("command"), LoggedIn, None, Later, Partial("CHMOD, UTIME, SYMLINK, UMASK, IDLE, HELP"), "RFC 959 §4.1.3";
+    Site "SITE" Must("command"), LoggedIn, Some("SITE DOCTOR"), Later, Partial("CHMOD, UTIME, SYMLINK, UMASK, IDLE, DOCTOR, HELP"), "RFC 959 §4.1.3";
     Size "SIZE" Must("path"), LoggedIn, Some("SIZE"), Later, Full, "RFC 3659 §4";
     Smnt "SMNT" Must("path"), LoggedIn, None, Later, Refused("there is one file system"), "RFC 959 §4.1.1";
     Stat "STAT" May("path"), LoggedIn, None, Now, Full, "RFC 959 §4.1.3";

@@ -1,6 +1,7 @@
 //! One control connection from greeting to goodbye.
 
 mod channel;
+mod doctor;
 mod job;
 mod login;
 mod transfer;
@@ -41,6 +42,8 @@ pub(crate) struct Session {
     history: History,
     user: Option<Box<User>>,
     pending: Pending,
+    /// For SITE DOCTOR; boxed once there is something.
+    seen: Option<Box<doctor::Seen>>,
     /// SITE IDLE may change it.
     idle: Duration,
     since: Instant,
@@ -86,6 +89,7 @@ impl Session {
             history: History::new(),
             user: None,
             pending: Pending::Nothing,
+            seen: None,
             idle,
             since: Instant::now(),
             login_by: Instant::now() + shared.timeouts.login,
@@ -224,6 +228,11 @@ impl Session {
                 None => not_logged_in(),
             },
             Action::Idle(seconds) => self.site_idle(seconds),
+            Action::Doctor => {
+                let (who, announced) = ((self.peer, self.local), self.pending.announced_by_client());
+                let told = doctor::tell(&mut self.seen, who, self.dialogue.protection(), announced);
+                attended(&mut self.control, told).await?
+            }
             Action::Status => self.dialogue.status(&[format!("Idle timeout {} s", self.idle.as_secs())]),
             Action::Reinitialize(reply) => reply,
             _ => Reply::new(Code::NOT_IMPLEMENTED, "This command is not served."),

@@ -196,6 +196,9 @@ fn active_side(seen: &Evidence) -> (Culprit, Confidence, Vec<String>) {
         let why = "port 20 of the server does not answer, a closed port beside it does: port 20 is filtered";
         return (Culprit::SourcePort20Filtered, Likely, vec![why.to_owned()]);
     }
+    if let Some(told) = told_by_the_server(seen) {
+        return told;
+    }
     match seen.punch {
         Some(true) => {
             let why = "after a packet of ours to the server's port 20 had opened the way, its connection came: a \
@@ -212,6 +215,37 @@ fn active_side(seen: &Evidence) -> (Culprit, Confidence, Vec<String>) {
         }
         _ => (Culprit::ClientFirewallBlocksActive, Likely, Vec::new()),
     }
+}
+
+/// Where the SYNs of a portway server end that were sent to our port.
+fn told_by_the_server(seen: &Evidence) -> Option<(Culprit, Confidence, Vec<String>)> {
+    let (far, control) = (seen.far_trace.as_ref()?, seen.control_trace.as_ref()?);
+    let at = far.ends(control)?;
+    let router = |by: Option<std::net::IpAddr>| by.map_or_else(String::new, |by| format!(" ({by})"));
+    Some(match at {
+        Where::Here => {
+            let why = "the server says that its SYNs do not even leave its machine";
+            (Culprit::ServerFirewallBlocksActive, Certain, vec![why.to_owned()])
+        }
+        // Seen from the server, the first router is the one before the server.
+        Where::ClientSide(by) => {
+            let why =
+                format!("the server says that its SYNs to our port end at its own router{}", router(by));
+            (Culprit::ServerFirewallBlocksActive, Certain, vec![why])
+        }
+        Where::ServerSide(by) => {
+            let why = format!("the server says that its SYNs get as far as our own router{}", router(by));
+            (Culprit::ClientFirewallBlocksActive, Certain, vec![why])
+        }
+        Where::Between(by, at, of) => {
+            let why =
+                format!("the server says that its SYNs to our port end at router {at} of {of}{}", router(by));
+            let near = at.saturating_mul(2) > of;
+            let whose =
+                if near { Culprit::ClientFirewallBlocksActive } else { Culprit::ServerFirewallBlocksActive };
+            (whose, Possible, vec![why])
+        }
+    })
 }
 
 /// Active mode does not come about, and passive mode is not what this is about.

@@ -86,6 +86,12 @@ fn ends_behind(seen: &mut Evidence, routers: u8) {
     seen.data_trace = Some(Trace { port: 50_000, hops });
 }
 
+/// A portway server's SYN to us ends behind this many of three routers.
+fn far_ends_behind(seen: &mut Evidence, routers: u8) {
+    ends_behind(seen, routers);
+    seen.far_trace = seen.data_trace.take();
+}
+
 fn refused(code: u16, text: &str) -> Outcome {
     Outcome::CommandRefused { code, text: text.into() }
 }
@@ -133,6 +139,8 @@ const ROWS: &[Row] = &[
     ("this machine drops active", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); s.local_rules = rules(true, false, false); }, Some(Culprit::ClientFirewallBlocksActive), Usable::OneMode),
     ("this machine awaits a helper", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); s.local_rules = rules(true, true, false); }, Some(Culprit::FtpHelperMissing), Usable::OneMode),
     ("no hole of ours helps", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); s.software = Software::Vsftpd; s.punch = Some(false); }, Some(Culprit::ServerFirewallBlocksActive), Usable::OneMode),
+    ("the server's own SYNs end at its router", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); far_ends_behind(s, 1); }, Some(Culprit::ServerFirewallBlocksActive), Usable::OneMode),
+    ("the server's SYNs get as far as our router", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); far_ends_behind(s, 3); }, Some(Culprit::ClientFirewallBlocksActive), Usable::OneMode),
     ("port 20 is dead and its neighbours are not", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); s.port_20 = Some((Reach::Silent, Reach::Reset)); }, Some(Culprit::SourcePort20Filtered), Usable::OneMode),
     ("behind NAT, PORT refused", |s| { mode(s, Mode::Active, &refused(500, "Illegal PORT command.")); s.seen_as = None; }, Some(Culprit::ClientNatPrivatePort), Usable::OneMode),
     ("behind NAT, PORT taken and useless", |s| { mode(s, Mode::Active, &Outcome::NobodyCame); s.seen_as = Some([203, 0, 113, 9].into()); }, Some(Culprit::ClientNatPrivatePort), Usable::OneMode),

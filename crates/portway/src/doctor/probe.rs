@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use portway_client::{Settings, Target};
 use portway_doctor::{
     Attempt, Bulk, Command, Evidence, Family, Greeting, Idle, Lookup, Mode, NoTransfer, Outcome, Reach, Road,
+    Software,
 };
 use portway_net::ClientTls;
 use tokio::sync::Semaphore;
@@ -277,8 +278,10 @@ async fn closer(
             .attempts
             .iter()
             .any(|a| matches!(a.outcome, Outcome::NoTransfer(NoTransfer::NoOctets | NoTransfer::Stalled(_))));
+    let ask = no_active && seen.software == Software::Portway;
     let route = async {
         match dead {
+            None if ask => (Some(way::trace(to, 6).await), None),
             None => (None, None),
             Some(dead) => {
                 let (control, data) = tokio::join!(way::trace(to, 6), way::trace(dead, 6));
@@ -336,7 +339,12 @@ async fn closer(
             (None, false) => None,
         }
     };
-    let far = entry::far_side(plan, to, best);
+    let far = async {
+        match ask {
+            true => entry::far_side(plan, to, best).await,
+            false => (Vec::new(), None),
+        }
+    };
     let (route, active, offered, resumption, large, far) =
         tokio::join!(route, active, sampled, resumption, large, far);
     (seen.control_trace, seen.data_trace) = route;
@@ -346,7 +354,7 @@ async fn closer(
     seen.local_rules =
         seen.local.and_then(|local| super::local::findings(local, to.ip(), plan.wish.firewall.as_ref()));
     seen.bulk = large.or(plan.mss.map(|mss| Bulk::Stalled { after: 0, works_with_mss: Some(mss) }));
-    seen.far_side = far;
+    (seen.far_side, seen.far_trace) = far;
 }
 
 fn way_that_works(attempts: &[Attempt], mode: Mode) -> Option<Way> {

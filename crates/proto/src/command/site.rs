@@ -28,6 +28,8 @@ pub enum Site<'a> {
     Umask(Option<u32>),
     /// `IDLE [seconds]`.
     Idle(Option<u64>),
+    /// `DOCTOR`: what this server saw of the client's channels.
+    Doctor,
     /// `HELP [command]`.
     Help(Option<&'a [u8]>),
     /// Anything else, byte for byte.
@@ -58,6 +60,8 @@ impl<'a> Site<'a> {
         } else if is(b"IDLE") {
             let seconds = rest.map(|n| number(n).ok_or(bad("expected a number of seconds")));
             Self::Idle(seconds.transpose()?)
+        } else if is(b"DOCTOR") {
+            Self::Doctor
         } else if is(b"HELP") {
             Self::Help(rest)
         } else {
@@ -82,6 +86,7 @@ impl<'a> Site<'a> {
             Self::Umask(Some(mask)) => words("UMASK", &[format!("{mask:03o}").as_bytes()]),
             Self::Idle(None) => words("IDLE", &[]),
             Self::Idle(Some(seconds)) => words("IDLE", &[seconds.to_string().as_bytes()]),
+            Self::Doctor => words("DOCTOR", &[]),
             Self::Help(None) => words("HELP", &[]),
             Self::Help(Some(topic)) => words("HELP", &[topic]),
             Self::Other(arg) => out.extend_from_slice(arg),

@@ -150,6 +150,8 @@ pub enum Action<'a> {
     RenameFrom(&'a [u8]),
     /// SITE IDLE: set the idle timeout, as far as policy allows, and answer.
     Idle(Option<u64>),
+    /// SITE DOCTOR: answer what is known of this client's channels, not too often.
+    Doctor,
     /// STAT without a path: send [`ServerSession::status`] with what else is known.
     Status,
     /// REIN: forget the user and what belongs to him, then send it.

@@ -63,6 +63,7 @@ pub(super) fn site_help() -> Reply {
         .line("SYMLINK target link")
         .line("UMASK [mask]")
         .line("IDLE [seconds]")
+        .line("DOCTOR")
         .line("HELP")
         .line("End")
 }

@@ -246,10 +246,12 @@ impl ServerSession {
             }
             Command::Stat(None) => Action::Status,
             Command::Site(Site::Idle(seconds)) => Action::Idle(seconds),
+            Command::Site(Site::Doctor) => Action::Doctor,
             Command::Site(Site::Help(_)) => Action::Reply(features::site_help()),
-            Command::Site(Site::Other(_)) => {
-                reply(Code::NOT_IMPLEMENTED, "SITE: not one of CHMOD, UTIME, SYMLINK, UMASK, IDLE, HELP.")
-            }
+            Command::Site(Site::Other(_)) => reply(
+                Code::NOT_IMPLEMENTED,
+                "SITE: not one of CHMOD, UTIME, SYMLINK, UMASK, IDLE, DOCTOR, HELP.",
+            ),
             Command::Hash(_) if self.hash.is_none() => reply(Code::NOT_IMPLEMENTED, "Digests are off."),
             Command::Digest { algorithm, .. } if !self.policy.hashes.contains(&algorithm) => {
                 reply(Code::NOT_IMPLEMENTED, "This digest is off.")

@@ -44,6 +44,16 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// Where the client said that it listens.
+    pub(super) fn announced_by_client(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Dial(_, dial) => Some(dial.to()),
+            _ => None,
+        }
+    }
+}
+
 impl Session {
     fn party(&self) -> Party {
         Party {

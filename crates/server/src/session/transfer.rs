@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::channel::Kept;
 use super::job::{self, Broken, Done, Prepared};
-use super::{End, Pending, Session, attended};
+use super::{End, Pending, Session, attended, doctor};
 use crate::storage::User;
 
 /// How the wait for a transfer ended.
@@ -210,11 +210,12 @@ impl Session {
         }
     }
 
-    fn log_failed_channel(&self, record: &Record, done: &Done) {
+    fn log_failed_channel(&mut self, record: &Record, done: &Done) {
         let Err(Broken::Data(failure)) = &done.result else { return };
         if matches!(failure, Failure::Local(_) | Failure::Shrunk { .. }) {
             return;
         }
+        doctor::failed(&mut self.seen, record.mode, record.announced, failure);
         self.shared.log.record(DataFailed {
             session: self.entry.id(),
             peer: self.peer.ip().to_canonical(),
