@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 async fn a_client_learns_how_it_looks_from_the_other_side() {
     let site = Site::open();
     let mut ann = site.ann().await;
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
+    let port =
+        TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address").port();
     assert_eq!(ann.say(&format!("EPRT |1|127.0.0.1|{port}|")).await, 200);
     let told = ann.ask("SITE DOCTOR").await;
     assert!(told.contains(&format!("announced=127.0.0.1:{port}")), "{told}");
