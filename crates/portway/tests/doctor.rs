@@ -43,9 +43,7 @@ fn firewalls_at_the_client_are_named_and_opened() {
 
 #[test]
 fn firewalls_at_the_server_are_named_and_opened() {
-    let passive = ["server-drops-passive", "server-rejects", "server-iptables", "both", "control"];
-    named_and_cured(&passive, 10);
-    named_and_cured(&["server-drops-active-vsftpd"], 1);
+    named_and_cured(&["server-drops", "server-rejects", "server-iptables", "both", "control"], 12);
 }
 
 #[test]
