@@ -13,7 +13,7 @@ pub(crate) mod proxy;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,8 @@ pub(crate) enum Tls {
     Off,
     /// AUTH TLS; where the server can demand session reuse on the data channel, it does.
     On,
+    /// TLS from the first octet.
+    Implicit,
 }
 
 /// A running server on a folder of its own; killed when dropped.
@@ -51,6 +53,7 @@ pub(crate) struct Server {
     pub(crate) at: SocketAddr,
     /// What it serves.
     pub(crate) folder: PathBuf,
+    tls: Tls,
     _home: TempDir,
     child: Child,
 }
@@ -62,16 +65,21 @@ impl Server {
 
     /// With further lines of configuration, in the server's own language.
     pub(crate) fn start_with(kind: Kind, tls: Tls, more: &str) -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), kind, tls, more)
+    }
+
+    /// On an address of this machine, of either family.
+    pub(crate) fn start_on(ip: IpAddr, kind: Kind, tls: Tls, more: &str) -> Self {
         let home = tempfile::Builder::new().prefix("portway-client-").tempdir().unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let folder = home.path().join("tree");
         fs::create_dir(&folder).unwrap();
         open_up(&folder);
         let pem = home.path().join("server.pem");
-        if tls == Tls::On {
+        if tls != Tls::Off {
             certificate(&pem);
         }
-        let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let at = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
         let mut command = match kind {
             Kind::Vsftpd => vsftpd(home.path(), &folder, at, tls, more),
             Kind::Proftpd => proftpd(home.path(), &folder, at, tls, more),
@@ -81,7 +89,7 @@ impl Server {
         let log = fs::File::create(home.path().join("log")).unwrap();
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {kind:?}: {error}"));
-        let mut server = Self { kind, at, folder, _home: home, child };
+        let mut server = Self { kind, at, folder, tls, _home: home, child };
         server.wait();
         server
     }
@@ -91,6 +99,9 @@ impl Server {
         loop {
             if let Ok(mut stream) = TcpStream::connect(self.at) {
                 stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                if self.tls == Tls::Implicit {
+                    return;
+                }
                 let mut greeting = [0; 3];
                 if stream.read_exact(&mut greeting).is_ok() && &greeting == b"220" {
                     let _ = stream.write_all(b"QUIT\r\n");
@@ -109,8 +120,13 @@ impl Server {
         fs::read_to_string(self._home.path().join("log")).unwrap_or_default()
     }
 
+    pub(crate) fn url(&self, path: &str) -> String {
+        let scheme = if self.tls == Tls::Implicit { "ftps" } else { "ftp" };
+        format!("{scheme}://{}/{path}", self.at)
+    }
+
     pub(crate) fn target(&self, path: &str) -> Target {
-        Target::parse(&format!("ftp://{}/{path}", self.at)).unwrap()
+        Target::parse(&self.url(path)).unwrap()
     }
 
     /// The default, with an account that may read and write.
@@ -186,11 +202,13 @@ fn certificate(pem: &Path) {
 fn vsftpd(home: &Path, folder: &Path, at: SocketAddr, tls: Tls, more: &str) -> Command {
     let mut config = String::new();
     let pem = home.join("server.pem").display().to_string();
-    let on = tls == Tls::On;
+    let on = tls != Tls::Off;
+    let (v4, v6) = if at.is_ipv4() { ("YES", "NO") } else { ("NO", "YES") };
     let yes = if on { "YES" } else { "NO" };
     for (name, value) in [
-        ("listen", "YES"),
-        ("listen_address", "127.0.0.1"),
+        ("listen", v4),
+        ("listen_ipv6", v6),
+        (if at.is_ipv4() { "listen_address" } else { "listen_address6" }, &at.ip().to_string()),
         ("listen_port", &at.port().to_string()),
         ("background", "NO"),
         ("seccomp_sandbox", "NO"),
@@ -216,6 +234,7 @@ fn vsftpd(home: &Path, folder: &Path, at: SocketAddr, tls: Tls, more: &str) -> C
         ("force_local_data_ssl", "NO"),
         ("force_local_logins_ssl", "NO"),
         ("require_ssl_reuse", "YES"),
+        ("implicit_ssl", if tls == Tls::Implicit { "YES" } else { "NO" }),
         ("ssl_ciphers", "HIGH"),
         ("rsa_cert_file", &pem),
     ] {
@@ -246,7 +265,7 @@ fn proftpd(home: &Path, folder: &Path, at: SocketAddr, tls: Tls, more: &str) -> 
     fs::write(&passwd, format!("alice:{}:65534:65534::{}:/bin/sh\n", hash.trim(), folder.display())).unwrap();
     fs::set_permissions(&passwd, fs::Permissions::from_mode(0o600)).unwrap();
     let mut config = format!(
-        "ServerType standalone\nDefaultAddress 127.0.0.1\nPort {}\nUseIPv6 off\nUser nobody\nGroup nogroup\n\
+        "ServerType standalone\nDefaultAddress {ip}\nPort {}\nUseIPv6 {v6}\nUser nobody\nGroup nogroup\n\
          AuthUserFile {}\nAuthOrder mod_auth_file.c\nRequireValidShell off\nDefaultRoot {}\nUmask 000\n\
          PidFile {home}/pid\nScoreboardFile {home}/scoreboard\nSystemLog {home}/system.log\nTransferLog none\n\
          WtmpLog off\nAllowOverwrite on\nAllowStoreRestart on\nAllowRetrieveRestart on\nPassivePorts 21000 29999\n\
@@ -255,15 +274,18 @@ fn proftpd(home: &Path, folder: &Path, at: SocketAddr, tls: Tls, more: &str) -> 
         passwd.display(),
         folder.display(),
         home = home.display(),
+        ip = at.ip(),
+        v6 = if at.is_ipv6() { "on" } else { "off" },
     );
-    if tls == Tls::On {
+    if tls != Tls::Off {
         let pem = home.join("server.pem");
         let modules = std::env::var("FTP_TEST_ROOTS").unwrap_or_default();
         let modules = modules.split(':').next().unwrap_or_default().to_owned();
         write!(
             config,
             "ModulePath {modules}/usr/lib/proftpd\nLoadModule mod_tls.c\nTLSEngine on\nTLSRSACertificateFile {pem}\n\
-             TLSRSACertificateKeyFile {pem}\nTLSProtocol TLSv1.2 TLSv1.3\nTLSRequired off\nTLSLog {home}/tls.log\n",
+             TLSRSACertificateKeyFile {pem}\nTLSProtocol TLSv1.2 TLSv1.3\nTLSRequired off\nTLSLog {home}/tls.log\n{implicit}",
+            implicit = if tls == Tls::Implicit { "TLSOptions UseImplicitSSL\n" } else { "" },
             pem = pem.display(),
             home = home.display(),
         )
@@ -294,13 +316,20 @@ fn pure_ftpd(folder: &Path, at: SocketAddr, tls: Tls, pem: &Path) -> Command {
     let made = made.wait_with_output().unwrap();
     assert!(made.status.success() && base.exists(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut command = program("pure-ftpd", "pure-ftpd");
-    command
-        .arg("-S")
-        .arg(format!("127.0.0.1,{}", at.port()))
-        .args(["-H", "-A", "-4", "-U", "111:000", "-c", "60", "-C", "60"]);
+    command.arg("-S").arg(format!("{},{}", at.ip(), at.port())).args([
+        "-H",
+        "-A",
+        if at.is_ipv4() { "-4" } else { "-6" },
+        "-U",
+        "111:000",
+        "-c",
+        "60",
+        "-C",
+        "60",
+    ]);
     command.args(["-u", "1", "-p", "21000:29999", "-l"]).arg(format!("puredb:{}", base.display()));
-    if tls == Tls::On {
-        command.args(["-Y", "1", "-2"]).arg(pem);
+    if tls != Tls::Off {
+        command.args(["-Y", if tls == Tls::Implicit { "3" } else { "1" }, "-2"]).arg(pem);
     }
     command
 }
@@ -317,9 +346,10 @@ fn pyftpdlib(home: &Path, folder: &Path, at: SocketAddr, tls: Tls) -> Command {
          from pyftpdlib.servers import ThreadedFTPServer\na = DummyAuthorizer()\n\
          a.add_user('alice', 'wonder', {folder:?}, perm='elradfmwMT')\nh.authorizer = a\n\
          h.passive_ports = range(21000, 30000)\n{certificate}\n\
-         ThreadedFTPServer(('127.0.0.1', {port}), h).serve_forever()\n",
+         ThreadedFTPServer(('{ip}', {port}), h).serve_forever()\n",
         folder = folder.display().to_string(),
         port = at.port(),
+        ip = at.ip(),
     );
     let file = home.join("server.py");
     fs::write(&file, script).unwrap();
