@@ -15,7 +15,7 @@ use portway_proto::client::{DataEnd, Evidence, Judgement};
 use portway_proto::{Command, RawReply, Site, Timestamp, printable};
 use portway_vfs::{LocalFs, VPath, Vfs};
 
-use crate::{Connection, Error, Fetched, GetOptions, PutOptions};
+use crate::{Connection, Error, Fetched, GetOptions, PutOptions, Verify};
 
 mod ahead;
 mod blocks;
@@ -34,6 +34,8 @@ pub struct Wanted {
     pub size: u64,
     /// Its time, from a listing.
     pub time: Option<Timestamp>,
+    /// Its permission bits, from a listing.
+    pub mode: Option<u32>,
 }
 
 /// One file to store.
@@ -143,13 +145,23 @@ impl Ending<Wanted> for Down<'_> {
         let stored = self.folder.store(&wanted.name, &moved.octets, time);
         let local = |error| Error::local(printable(wanted.name.as_bytes()), error);
         let fetched = Fetched { size: wanted.size, resumed_at: 0, by_proof, digest: false };
-        Some(stored.map_err(local).map(|()| fetched))
+        let stored = stored.map_err(local).and_then(|()| self.options.give_mode(self.folder, wanted));
+        Some(stored.map(|()| fetched))
     }
 
     fn after(&self, _: &mut Connection, _: &Wanted) {}
 
     fn folder(&self) -> &LocalFs {
         self.folder
+    }
+}
+
+impl GetOptions {
+    /// The permission bits that the listing told, if they are wanted.
+    pub(crate) fn give_mode(&self, folder: &LocalFs, wanted: &Wanted) -> Result<(), Error> {
+        let Some(mode) = wanted.mode.filter(|_| self.keep_mode) else { return Ok(()) };
+        let local = |error| Error::local(printable(wanted.name.as_bytes()), error);
+        folder.set_mode(&wanted.name, mode & 0o777).map_err(local)
     }
 }
 
@@ -196,10 +208,20 @@ impl Connection {
     ) {
         let mut left = wanted.into_iter().peekable();
         let ending = Down { folder, options };
+        // A digest is asked for file by file.
+        let simple = options.verify != Verify::Digest;
         while left.peek().is_some() {
-            for wanted in self.fast(&mut left, &ending, &mut done).await {
+            let alone = match simple {
+                true => self.fast(&mut left, &ending, &mut done).await,
+                false => left.next().into_iter().collect(),
+            };
+            for wanted in alone {
                 let options = GetOptions { known: Some((wanted.size, wanted.time)), ..options };
                 let result = self.get(&wanted.path, folder, &wanted.name, options, &Progress::new()).await;
+                let result = result.and_then(|fetched| {
+                    options.give_mode(folder, &wanted)?;
+                    Ok(fetched)
+                });
                 done(&wanted, result);
             }
         }
@@ -215,7 +237,7 @@ impl Connection {
     ) {
         let mut left = offered.into_iter().peekable();
         let ending = Up { folder, options };
-        let simple = !options.atomic && !options.resume;
+        let simple = !options.atomic && !options.resume && options.verify != Verify::Digest;
         while left.peek().is_some() {
             let alone = match simple {
                 true => self.fast(&mut left, &ending, &mut done).await,

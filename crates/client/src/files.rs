@@ -31,6 +31,8 @@ pub struct GetOptions {
     pub verify: Verify,
     /// Give the file the server's time. Default false.
     pub keep_time: bool,
+    /// In a mirror, give the file the permission bits of the listing. Default false.
+    pub keep_mode: bool,
     /// Size and time, if a listing told them: they are not asked for again.
     pub known: Option<(u64, Option<Timestamp>)>,
     /// ASCII cannot be resumed and proves nothing by size. Default image.

@@ -27,7 +27,7 @@ pub use files::{Fetched, GetOptions, PutOptions, Stored, Verify};
 pub use glob::Globs;
 pub use known::{ChangedCertificate, KnownServers};
 pub use memory::{Fact, Memory};
-pub use mirror::{Audience, Direction, Fate, MirrorOptions, Report, mirror};
+pub use mirror::{Audience, Direction, End, Fate, MirrorOptions, Report, mirror, mirror_across};
 pub use reach::Reach;
 pub use settings::{ModeChoice, Settings, Timeouts, TlsChoice, TlsTrust};
 pub use target::{Target, TargetError};

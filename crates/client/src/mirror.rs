@@ -10,10 +10,12 @@ use tokio::task::JoinSet;
 use crate::glob::Globs;
 use crate::{Connection, Error, GetOptions, PutOptions, Settings, Target};
 
+mod across;
 mod plan;
 mod queue;
 mod work;
 
+pub use across::{End, mirror_across};
 use work::Site;
 
 /// Which way.

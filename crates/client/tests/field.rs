@@ -179,6 +179,7 @@ async fn a_server_that_loses_commands_sent_ahead_still_gives_every_file() {
         name: name(n),
         size: n.len() as u64,
         time: None,
+        mode: None,
     });
     let mut good = 0;
     connection

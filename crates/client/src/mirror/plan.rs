@@ -13,7 +13,7 @@ use crate::listing::is_refusal;
 use crate::{Cause, Connection, Error, Offered, Phase, Wanted};
 
 /// How deep a tree may be; a server with a loop of links ends here.
-const DEEPEST: usize = 128;
+pub(super) const DEEPEST: usize = 128;
 
 impl Site {
     pub(super) async fn directory(&self, connection: &mut Connection, below: &[u8], depth: usize) {
@@ -84,7 +84,7 @@ impl Site {
                         Some(size) => size,
                         None => connection.size(&remote).await?.unwrap_or(u64::MAX),
                     };
-                    let wanted = Wanted { path: remote, name: place, size, time };
+                    let wanted = Wanted { path: remote, name: place, size, time, mode: row.mode };
                     self.queue.push(Work::Down(wanted));
                 }
                 RowKind::Symlink => self.tell(&path, Fate::Skipped("a symbolic link")),
@@ -255,7 +255,7 @@ fn is_equal_up(options: &MirrorOptions, there: Option<&ListRow>, here: &Entry) -
 }
 
 /// As far as a listing tells: to the second, the minute or the day; a local zone may be off by a day.
-fn same_time(theirs: Option<(i64, Precision, bool)>, ours: i64) -> bool {
+pub(super) fn same_time(theirs: Option<(i64, Precision, bool)>, ours: i64) -> bool {
     let Some((time, precision, local)) = theirs else { return false };
     let grain = match precision {
         Precision::Second => 2,
@@ -266,6 +266,6 @@ fn same_time(theirs: Option<(i64, Precision, bool)>, ours: i64) -> bool {
     time.abs_diff(ours) < grain + slack
 }
 
-fn join(below: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(below: &[u8], name: &[u8]) -> Vec<u8> {
     if below.is_empty() { name.to_vec() } else { [below, b"/", name].concat() }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::across::Passing;
 use crate::batch::SMALL;
 use crate::{Offered, Wanted};
 
@@ -22,6 +23,7 @@ pub(super) enum Work {
     Dir { below: Vec<u8>, depth: usize },
     Down(Wanted),
     Up(Offered),
+    Across(Passing),
 }
 
 impl Work {
@@ -30,6 +32,7 @@ impl Work {
             Self::Dir { .. } => false,
             Self::Down(wanted) => wanted.size <= SMALL,
             Self::Up(offered) => offered.size <= SMALL,
+            Self::Across(file) => file.size <= SMALL,
         }
     }
 }

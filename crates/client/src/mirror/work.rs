@@ -83,8 +83,13 @@ impl Site {
                     let options = GetOptions { known, ..self.options.get };
                     let (local, progress) = (&self.local, Progress::new());
                     let result = connection.get(&wanted.path, local, &wanted.name, options, &progress).await;
+                    let result = result.and_then(|fetched| {
+                        options.give_mode(local, &wanted)?;
+                        Ok(fetched)
+                    });
                     self.arrived(self.below(&wanted.path), result);
                 }
+                Work::Across(_) => {}
                 Work::Up(offered) if small => {
                     let more = std::iter::from_fn(|| match self.queue.next_small()? {
                         Work::Up(offered) => Some(offered),
@@ -129,7 +134,7 @@ impl Site {
         VPath::resolve(&VPath::root(), below)
     }
 
-    fn arrived(&self, path: &[u8], result: Result<Fetched, Error>) {
+    pub(super) fn arrived(&self, path: &[u8], result: Result<Fetched, Error>) {
         self.tell(
             path,
             match result {
@@ -165,25 +170,29 @@ impl Site {
         connection: &mut Connection,
         below: &[u8],
     ) -> Result<Vec<ListRow>, Error> {
-        let path = self.remote_path(below);
-        let path = (!path.is_empty()).then_some(path.as_slice());
-        if let Some(rows) = connection.list_by_blocks(path).await {
-            return Ok(rows);
+        list_again(connection, &self.remote_path(below)).await
+    }
+}
+
+/// A listing, tried again after failures that may pass.
+pub(super) async fn list_again(connection: &mut Connection, path: &[u8]) -> Result<Vec<ListRow>, Error> {
+    let path = (!path.is_empty()).then_some(path);
+    if let Some(rows) = connection.list_by_blocks(path).await {
+        return Ok(rows);
+    }
+    let mut attempt = 0;
+    loop {
+        let error = match connection.list(path).await {
+            Ok(rows) => return Ok(rows),
+            Err(error) => error,
+        };
+        attempt += 1;
+        if error.temper() == Temper::Never || attempt >= connection.settings().attempts {
+            return Err(error);
         }
-        let mut attempt = 0;
-        loop {
-            let error = match connection.list(path).await {
-                Ok(rows) => return Ok(rows),
-                Err(error) => error,
-            };
-            attempt += 1;
-            if error.temper() == Temper::Never || attempt >= connection.settings().attempts {
-                return Err(error);
-            }
-            tokio::time::sleep(crate::files::pause(attempt)).await;
-            if !connection.is_usable() {
-                connection.reconnect().await?;
-            }
+        tokio::time::sleep(crate::files::pause(attempt)).await;
+        if !connection.is_usable() {
+            connection.reconnect().await?;
         }
     }
 }

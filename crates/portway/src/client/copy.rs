@@ -131,6 +131,7 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
             keep_time: args.times,
             known: None,
             representation: Some(target.representation),
+            keep_mode: false,
         };
         let progress = Progress::new();
         let result = match sessions.of(&target).await? {

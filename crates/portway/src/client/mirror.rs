@@ -7,18 +7,20 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use portway_client::{
-    Audience, Direction, Fate, GetOptions, Globs, MirrorOptions, PutOptions, Target, mirror,
+    Audience, Direction, End, Fate, GetOptions, Globs, MirrorOptions, PutOptions, Report, Target, mirror,
+    mirror_across,
 };
 use portway_vfs::{LinkPolicy, LocalFs};
 use serde_json::json;
 
 use super::args::ConnectArgs;
+use super::copy::VerifyArg;
 use super::tell::Teller;
 
 /// `mirror`.
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArgs {
-    /// Where from: a URL, or a directory here
+    /// Where from: a URL, or a directory here (two URLs: from one server to the other, through us)
     source: String,
     /// Where to: a directory here, or a URL
     target: String,
@@ -49,10 +51,13 @@ pub(crate) struct MirrorArgs {
     /// Store under hidden names and rename when complete
     #[arg(long)]
     atomic: bool,
+    /// How to check what arrived
+    #[arg(long, value_enum, default_value_t)]
+    verify: VerifyArg,
     /// Do not keep times
     #[arg(long)]
     no_times: bool,
-    /// Keep permission bits of files that go up (SITE CHMOD)
+    /// Keep permission bits, as far as the listing tells them (down) or SITE CHMOD sets them (up)
     #[arg(long)]
     modes: bool,
     #[command(flatten)]
@@ -81,10 +86,13 @@ impl Audience for Listener {
 pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let is_url = |text: &str| text.contains("://");
+    if is_url(&args.source) && is_url(&args.target) {
+        return across(&args, &teller).await;
+    }
     let (url, folder, direction) = match (is_url(&args.source), is_url(&args.target)) {
         (true, false) => (&args.source, Path::new(&args.target), Direction::Down),
         (false, true) => (&args.target, Path::new(&args.source), Direction::Up),
-        _ => bail!("one of the two must be an ftp:// or ftps:// URL, the other a directory here"),
+        _ => bail!("at least one of the two must be an ftp:// or ftps:// URL, the other a directory here"),
     };
     let target = Target::parse(url).with_context(|| url.clone())?;
     if direction == Direction::Down && !args.dry_run {
@@ -95,8 +103,19 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
         super::underway::fetching_into(&folder);
     }
     let local = open_root(&folder, args.dry_run)?;
+    let options = options(&args, direction);
+    let settings = args.connect.settings(&target, teller.tracing())?;
+    let began = std::time::Instant::now();
+    teller.begin_total();
+    let report = mirror(&target, settings, local, options, Arc::new(Listener(teller.clone()))).await;
+    teller.end_total();
+    Ok(conclude(&teller, &target, report, began))
+}
+
+fn options(args: &MirrorArgs, direction: Direction) -> MirrorOptions {
     let octets = |patterns: &[String]| patterns.iter().map(|p| p.clone().into_bytes()).collect();
-    let options = MirrorOptions {
+    let verify = args.verify.into();
+    MirrorOptions {
         jobs: args.jobs.into(),
         delete: args.delete,
         dry_run: args.dry_run,
@@ -104,25 +123,48 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
         newer_only: args.newer_only,
         checksum: args.checksum,
         globs: Globs { include: octets(&args.include), exclude: octets(&args.exclude) },
-        get: GetOptions { keep_time: !args.no_times, ..GetOptions::default() },
+        get: GetOptions { keep_time: !args.no_times, keep_mode: args.modes, verify, ..GetOptions::default() },
         put: PutOptions {
             keep_time: !args.no_times,
             keep_mode: args.modes,
             atomic: args.atomic,
+            verify,
             ..PutOptions::default()
         },
         ..MirrorOptions::new(direction)
+    }
+}
+
+/// From one server to another, through a folder here that goes at the end.
+async fn across(args: &MirrorArgs, teller: &Teller) -> Result<ExitCode> {
+    let end = |url: &str| -> Result<End> {
+        let target = Target::parse(url).with_context(|| url.to_owned())?;
+        let settings = args.connect.settings(&target, teller.tracing())?;
+        Ok(End { target, settings })
     };
-    let settings = args.connect.settings(&target, teller.tracing())?;
+    let (from, to) = (end(&args.source)?, end(&args.target)?);
+    let spool =
+        tempfile::Builder::new().prefix(".portway-across-").tempdir().context("no temporary folder")?;
+    let local = LocalFs::open(spool.path(), LinkPolicy::Forbid)?;
     let began = std::time::Instant::now();
     teller.begin_total();
-    let report = mirror(&target, settings, local, options, Arc::new(Listener(teller.clone()))).await;
+    let options = options(args, Direction::Up);
+    let report = mirror_across(&from, &to, local, options, Arc::new(Listener(teller.clone()))).await;
     teller.end_total();
+    Ok(conclude(teller, &from.target, report, began))
+}
+
+fn conclude(
+    teller: &Teller,
+    target: &Target,
+    report: Result<Report, portway_client::Error>,
+    began: std::time::Instant,
+) -> ExitCode {
     let report = match report {
         Ok(report) => report,
         Err(error) => {
             teller.failed(&target.path, &error);
-            return Ok(teller.exit());
+            return teller.exit();
         }
     };
     let seconds = began.elapsed().as_secs_f64();
@@ -141,7 +183,7 @@ pub(crate) async fn run(args: MirrorArgs) -> Result<ExitCode> {
     if report.failed > 0 && report.errors.is_empty() {
         teller.failed_here("not everything was done: no session was left");
     }
-    Ok(teller.exit())
+    teller.exit()
 }
 
 /// The folder of a mirror. In a dry run it need not exist: an empty one takes its place and is gone already.
