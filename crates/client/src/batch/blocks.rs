@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::iter::Peekable;
 
 use portway_data::{Options, Progress, receive_stream, send_stream};
-use portway_proto::client::{Answer, CommandId, DataEnd, found_nothing};
+use portway_proto::client::{self, Answer, CommandId, DataEnd, found_nothing};
 use portway_proto::row::{ListRow, RowFormat};
 use portway_proto::{Command, Mode, Protection, RawReply, Representation, write_blocks};
 use tokio::time::{Instant, timeout};
@@ -51,6 +51,7 @@ impl Connection {
             return Ok(false);
         }
         let Channel::Link(link) = opened.channel else { return Ok(false) };
+        self.trace_data_open(link.facts());
         let conn = match self.data_tls() {
             None => link.plain(),
             Some(tls) => match timeout(self.settings().timeouts.tls, link.secure(&tls)).await {
@@ -67,17 +68,27 @@ impl Connection {
         Ok(true)
     }
 
-    /// A listing over the data connection that stays; `None` where that cannot be had, or did not come out
-    /// right.
-    pub(crate) async fn list_by_blocks(&mut self, path: Option<&[u8]>) -> Option<Vec<ListRow>> {
+    /// A listing over the data connection that stays, or the server's refusal; `None` where that cannot be had, or did not come out right.
+    pub(crate) async fn list_by_blocks(
+        &mut self,
+        path: Option<&[u8]>,
+    ) -> Option<Result<Vec<ListRow>, Error>> {
         if !self.features().mlst() || !matches!(self.open_blocks().await, Ok(true)) {
             return None;
         }
-        let id = self.queue(&Command::Mlsd(path)).ok()?;
+        let command = Command::Mlsd(path);
+        let id = self.queue(&command).ok()?;
         self.send_ahead().await.ok()?;
         let first = self.answer_to(id).await?;
-        if first.reply.code >= 400 {
-            return found_nothing(&first.reply).then(Vec::new);
+        match first.reply {
+            reply if found_nothing(&reply) => return Some(Ok(Vec::new())),
+            // Its data connection is gone, or the verb was never there.
+            RawReply { code: 425 | 426 | 500 | 502 | 504, .. } => return None,
+            reply if reply.code >= 400 => {
+                let command = client::shown(&command);
+                return Some(Err(Error::new(Phase::Command, Cause::Refused { command, reply })));
+            }
+            _ => {}
         }
         let (mut text, mut conn) = (Vec::new(), self.keep(None)?);
         let sink = |octets: &[u8]| {
@@ -92,7 +103,7 @@ impl Connection {
             self.keep(Some(conn.rest()));
         }
         let last = self.last_answer(first).await?;
-        (received.is_ok() && last.code / 100 == 2).then(|| read_rows(&text, RowFormat::Mlsx))
+        (received.is_ok() && last.code / 100 == 2).then(|| Ok(read_rows(&text, RowFormat::Mlsx)))
     }
 
     pub(super) async fn by_blocks<T: Small, E: Ending<T>>(

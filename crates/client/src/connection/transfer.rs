@@ -380,6 +380,18 @@ struct Context {
     trace: Trace,
 }
 
+impl Connection {
+    /// Tells of a data connection that is not one transfer's.
+    pub(crate) fn trace_data_open(&self, facts: &portway_data::Facts) {
+        self.trace.record(|| Seen::DataOpen {
+            mode: "passive",
+            local: facts.local,
+            peer: facts.peer,
+            took_us: micros(facts.waited),
+        });
+    }
+}
+
 impl Context {
     async fn drive(
         self,

@@ -177,8 +177,8 @@ impl Site {
 /// A listing, tried again after failures that may pass.
 pub(super) async fn list_again(connection: &mut Connection, path: &[u8]) -> Result<Vec<ListRow>, Error> {
     let path = (!path.is_empty()).then_some(path);
-    if let Some(rows) = connection.list_by_blocks(path).await {
-        return Ok(rows);
+    if let Some(listed) = connection.list_by_blocks(path).await {
+        return listed;
     }
     let mut attempt = 0;
     loop {

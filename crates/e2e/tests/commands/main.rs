@@ -4,6 +4,7 @@
 mod breaks;
 mod events;
 mod hostile;
+mod many;
 mod progress;
 mod shell;
 mod site;
