@@ -59,6 +59,16 @@ async fn files_asked_for_together_come_one_after_the_other_over_one_connection()
 }
 
 #[tokio::test]
+async fn a_refused_download_leaves_the_announced_port_to_the_next() {
+    let site = Site::open();
+    site.put("a", b"first");
+    let (mut ann, mut data) = ann_in_blocks(&site).await;
+    ann.send(&["RETR gone", "MLSD gone", "RETR a"]).await;
+    assert_eq!(file(&mut data).await.unwrap(), b"first");
+    assert_eq!(ann.codes().await, [550, 550, 150, 250]);
+}
+
+#[tokio::test]
 async fn uploads_may_follow_their_commands_unasked() {
     let site = Site::open();
     let (mut ann, mut data) = ann_in_blocks(&site).await;

@@ -156,6 +156,7 @@ impl Across {
             Err(error) if is_refusal(&error, &[550, 450, 501]) => Vec::new(),
             Err(error) => return Err(error),
         };
+        // Some servers list a directory that does not exist as empty.
         if held.is_empty() && !there.is_empty() && (site.options.dry_run || sink.make_dir(&there).await?) {
             site.tell(below, Fate::Made);
         }

@@ -152,16 +152,18 @@ impl Site {
     ) -> Result<(), Error> {
         let here = self.local_entries(below)?;
         let remote = self.remote_path(below);
+        let mut made = false;
         let rows = match self.list(connection, below).await {
             Ok(rows) => rows,
             Err(error) if is_refusal(&error, &[550, 450, 501]) => {
                 self.make_remote(connection, &remote, below).await?;
+                made = true;
                 Vec::new()
             }
             Err(error) => return Err(error),
         };
         // Some servers list a directory that does not exist as empty.
-        if rows.is_empty() && !remote.is_empty() && !self.options.dry_run && depth > 0 {
+        if rows.is_empty() && !made && !remote.is_empty() && !self.options.dry_run && depth > 0 {
             self.make_remote(connection, &remote, below).await?;
         }
         let there: BTreeMap<&[u8], &ListRow> = rows.iter().map(|row| (row.name.as_slice(), row)).collect();

@@ -327,9 +327,10 @@ impl ServerSession {
         self.channel = Channel::None;
     }
 
-    /// A transfer in block mode is over and its data connection stays: the next one may use it.
-    pub fn channel_kept(&mut self) {
-        self.channel = Channel::Kept;
+    /// The next transfer may use this channel: in block mode the data connection of one that is over
+    /// ([`Channel::Kept`]), or what one that was refused has left.
+    pub fn channel_unused(&mut self, channel: Channel) {
+        self.channel = channel;
     }
 
     /// Whatever makes it doubtful what comes next on a kept data connection, or whose it is, ends it.

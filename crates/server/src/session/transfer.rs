@@ -9,7 +9,9 @@ use portway_net::Received;
 use portway_ops::{
     DataFailed, Direction, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
 };
-use portway_proto::{Action, Channel, Code, Command, During, Reply, Representation, Transfer, TransferKind};
+use portway_proto::{
+    Action, Channel, Code, Command, During, Mode, Reply, Representation, Transfer, TransferKind,
+};
 use portway_vfs::VPath;
 use tokio::time::Instant;
 
@@ -47,9 +49,9 @@ impl Session {
             Ok(prepared) => prepared,
             Err(reply) => {
                 // Of a refused upload the octets may be under way: they must not become the next file's.
-                if let (Pending::Kept(_), false) = (&pending, transfer.kind.is_upload()) {
+                if transfer.mode == Mode::Block && !transfer.kind.is_upload() {
                     self.pending = pending;
-                    self.dialogue.channel_kept();
+                    self.dialogue.channel_unused(transfer.channel);
                 }
                 self.control.queue(&reply);
                 return Ok(());
@@ -95,7 +97,7 @@ impl Session {
                 if let Some(conn) = kept {
                     let (verb, announced) = (record.mode, record.announced);
                     self.pending = Pending::Kept(Box::new(Kept { conn, verb, announced }));
-                    self.dialogue.channel_kept();
+                    self.dialogue.channel_unused(Channel::Kept);
                 }
                 let reply = match &done.result {
                     Ok(()) => match &stored_as {
