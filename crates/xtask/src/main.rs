@@ -2,6 +2,7 @@
 
 mod compliance;
 mod fuzz;
+mod lab;
 mod layers;
 mod needs;
 mod peers;
@@ -22,6 +23,7 @@ cargo xtask bench server [--rounds N] [--quick]   measure the server beside vsft
 cargo xtask bench gate [--rounds N] [--quick]     measure the gate beside the kernel's FTP helper
 cargo xtask bench client [--rounds N] [--quick]   measure the client beside lftp, curl and others
 cargo xtask bench counts [--check | --update]     instructions of the hot paths, by callgrind, against bench/counts.txt
+cargo xtask lab                               try every firewall, and put the table into the README
 cargo xtask fuzz [--seconds N] [TARGET…]      run the fuzz targets, 60 s each unless told
 cargo xtask help                              this text";
 
@@ -43,6 +45,7 @@ fn dispatch(chore: &str, args: Vec<String>) -> Result<()> {
         "test" => test::run(args),
         "layers" => without_args(&args).and_then(|()| layers::run()),
         "sizes" => without_args(&args).and_then(|()| sizes::run()),
+        "lab" => without_args(&args).and_then(|()| lab::run()),
         "docs" => match args.as_slice() {
             [] => compliance::write(),
             [flag] if flag == "--check" => compliance::check(),
