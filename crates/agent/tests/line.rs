@@ -227,9 +227,15 @@ async fn an_announcement_said_once_more_by_another_opens_nothing_and_is_counted(
                 to_gate.write_all(&buffer[..octets]).await.unwrap();
             }
         };
+        let back = async {
+            let mut buffer = [0; 4096];
+            while let Ok(octets @ 1..) = from_gate.read(&mut buffer).await {
+                to_server.write_all(&buffer[..octets]).await.unwrap();
+            }
+        };
         tokio::select! {
             () = there => {}
-            _ = tokio::io::copy(&mut from_gate, &mut to_server) => {}
+            () = back => {}
         }
     });
     let pinholes = AgentPinholes::start(tapped, house.client(Some("server")));
