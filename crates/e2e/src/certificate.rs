@@ -19,13 +19,21 @@ impl Certificate {
     /// # Errors
     /// When the temporary folder cannot be written.
     pub fn new(name: &str) -> Result<Self> {
+        Self::with_names(name, &["localhost", "127.0.0.1", "::1"])
+    }
+
+    /// The same for these host names and addresses.
+    ///
+    /// # Errors
+    /// As [`Certificate::new`].
+    pub fn with_names(name: &str, names: &[&str]) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, format!("{name} authority"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;

@@ -15,7 +15,7 @@ pub struct Lines {
 
 impl Lines {
     /// Reads `output` in a thread of its own until it ends.
-    pub(crate) fn follow(output: impl Read + Send + 'static) -> Self {
+    pub fn follow(output: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let shared = lines.shared.clone();
         std::thread::spawn(move || {

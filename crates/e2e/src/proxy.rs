@@ -41,7 +41,30 @@ impl Proxy {
         implicit: Option<IpAddr>,
         flags: &[F],
     ) -> Result<Self> {
-        let (certificate, home) = (Certificate::new("portway proxy e2e")?, Tree::new()?);
+        let certificate = Certificate::new("portway proxy e2e")?;
+        let (chain, key) =
+            (certificate.chain().display().to_string(), certificate.key().display().to_string());
+        let shown = ["--cert".to_owned(), chain, "--key".to_owned(), key];
+        let flags = flags.iter().map(|flag| flag.as_ref().to_owned()).chain(shown).collect();
+        Self::run(listen, implicit, flags, certificate)
+    }
+
+    /// The same without a certificate of the harness: the flags say which one is shown.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn without_certificate<F: AsRef<str>>(listen: &[IpAddr], flags: &[F]) -> Result<Self> {
+        let flags = flags.iter().map(|flag| flag.as_ref().to_owned()).collect();
+        Self::run(listen, None, flags, Certificate::new("not shown")?)
+    }
+
+    fn run(
+        listen: &[IpAddr],
+        implicit: Option<IpAddr>,
+        flags: Vec<String>,
+        certificate: Certificate,
+    ) -> Result<Self> {
+        let home = Tree::new()?;
         // Whatever ends the test, the proxy ends with it.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(binary()?).arg("proxy");
@@ -51,8 +74,7 @@ impl Proxy {
         if let Some(ip) = implicit {
             command.arg("--implicit").arg(SocketAddr::new(ip, 0).to_string());
         }
-        command.arg("--cert").arg(certificate.chain()).arg("--key").arg(certificate.key());
-        command.args(["--log-format", "json"]).args(flags.iter().map(AsRef::as_ref));
+        command.args(["--log-format", "json"]).args(flags);
         command.env("HOME", home.path()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start portway proxy")?;

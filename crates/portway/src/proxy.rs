@@ -90,6 +90,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
         leg,
         filter: Filter { read_only: settings.read_only, unknown: settings.pass_unknown },
+        balancers: settings.balancers.clone(),
         own_listeners: own,
         limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
         registry: Registry::default(),
@@ -174,6 +175,7 @@ fn leg(settings: &Settings) -> Result<LegConfig> {
         client_tls,
         named_authority: settings.upstream_ca.is_some(),
         mode: settings.upstream_mode.into(),
+        header: settings.upstream_header.map(Into::into),
         active_ports: settings.upstream_active_ports.clone(),
     })
 }

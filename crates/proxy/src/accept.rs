@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portway_net::Forwarded;
 use portway_ops::{Drain, Refused, Shown, Warning};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -12,6 +13,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::session::Session;
 use crate::{Listener, ProxyConfig};
+
+/// How long a balancer may take to say whose connection it is.
+const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passwords that are checked at a time.
 const CHECKS: usize = 2;
@@ -81,7 +85,7 @@ impl Proxy {
     async fn accept(&self, listener: Listener) {
         loop {
             match listener.socket.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer, listener.implicit_tls),
+                Ok((stream, peer)) => self.receive(stream, peer, listener.implicit_tls),
                 Err(error) if is_connections_own(&error) => {}
                 Err(error) => {
                     // Out of descriptors or memory: the listener survives, and waits for some to come back.
@@ -93,7 +97,30 @@ impl Proxy {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool) {
+    /// Finds out whose connection it is.
+    fn receive(&self, mut stream: TcpStream, peer: SocketAddr, implicit_tls: bool) {
+        if !self.config().balancers.iter().any(|network| network.contains(peer.ip())) {
+            return self.admit(stream, (peer, None), implicit_tls);
+        }
+        let proxy = self.clone();
+        // The others do not wait for a balancer that is slow to say it.
+        tokio::spawn(async move {
+            let told = tokio::time::timeout(HEADER_PATIENCE, Forwarded::read(&mut stream)).await;
+            match told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(Some(told)) => proxy.admit(stream, (told.client, Some(told.reached)), implicit_tls),
+                // A health check of the balancer's own.
+                Ok(None) => proxy.admit(stream, (peer, None), implicit_tls),
+                Err(error) => {
+                    let detail = format!("{} sent no PROXY header and was closed: {error}", peer.ip());
+                    let detail = Shown::from(detail);
+                    proxy.config().log.record(Warning { what: "proxy_header", detail });
+                }
+            }
+        });
+    }
+
+    fn admit(&self, stream: TcpStream, from: (SocketAddr, Option<SocketAddr>), implicit_tls: bool) {
+        let (peer, _) = from;
         let Some(draining) = self.drain.ticket() else { return };
         let config = self.config();
         let place = match config.limits.admit(peer.ip()) {
@@ -112,7 +139,7 @@ impl Proxy {
             }
         };
         let shared = Arc::clone(&self.shared);
-        let Some(mut session) = Session::open(shared, self.ending.subscribe(), stream, peer, implicit_tls)
+        let Some(mut session) = Session::open(shared, self.ending.subscribe(), stream, from, implicit_tls)
         else {
             return;
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_accounts::{Accounts, Throttle};
-use portway_data::{Broker, OwnListeners};
+use portway_data::{Broker, Network, OwnListeners};
 use portway_net::{ClientTls, Leaves, ServerTls};
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
@@ -33,6 +33,8 @@ pub struct ProxyConfig {
     pub leg: LegConfig,
     /// Which commands pass.
     pub filter: Filter,
+    /// Balancers in front: their connections begin with a PROXY header and are whose that says.
+    pub balancers: Vec<Network>,
     /// Where this program listens, which no client gets to by way of us.
     pub own_listeners: OwnListeners,
     /// How many may be connected.
@@ -67,6 +69,9 @@ pub struct LegConfig {
     pub named_authority: bool,
     /// Who opens the data connections. Default [`WayChoice::Auto`].
     pub mode: WayChoice,
+    /// Tell the server by a PROXY header whose connection it is. Default `None`. Data connections still come from
+    /// this proxy: a server that insists on the client's address for them must be told to let ours in.
+    pub header: Option<ProxyHeader>,
     /// Ports to listen on in active mode. Default `None`: any.
     pub active_ports: Option<RangeInclusive<u16>>,
 }
@@ -95,6 +100,15 @@ pub enum WayChoice {
     Passive,
     /// The server does (EPRT, PORT).
     Active,
+}
+
+/// The form of a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// A line of text.
+    V1,
+    /// Octets.
+    V2,
 }
 
 /// How long silence is borne.

@@ -50,7 +50,8 @@ async fn check(shared: &Shared, server: &Server) -> Result<(), NoServer> {
     let addresses: Vec<SocketAddr> =
         tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(unknown)?.collect();
     let tls = if target.scheme == Scheme::Ftps { Wanted::Implicit } else { Wanted::Nothing };
-    let goal = Goal { host: target.host.clone(), addresses, tls };
+    // With a header of its own it would be somebody's session.
+    let goal = Goal { host: target.host.clone(), addresses, tls, client: None };
     let upstream = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts).await?;
     upstream.quit().await;
     Ok(())

@@ -22,7 +22,7 @@ mod upstream;
 
 pub use accept::{Proxy, Shutdown};
 pub use allow::{Allow, Denied, Rule, RuleError};
-pub use config::{Kind, LegConfig, Listener, ProxyConfig, ServerTlsChoice, Timeouts, WayChoice};
+pub use config::{Kind, LegConfig, Listener, ProxyConfig, ProxyHeader, ServerTlsChoice, Timeouts, WayChoice};
 pub use destination::{Destination, DestinationError};
 pub use filter::Filter;
 pub use routes::{Balance, Group, Match, Route, Routes, Scheme, Target, TargetError};

@@ -6,6 +6,7 @@ mod channel;
 mod command;
 mod entrance;
 mod transfer;
+mod verdict;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(crate) struct Session {
     entry: SessionEntry,
     peer: SocketAddr,
     local: SocketAddr,
+    /// What a balancer says the client connected to.
+    reached: Option<SocketAddr>,
     /// Where the client's connection was on its way to; our own address but for a transparent proxy.
     called: SocketAddr,
     tls: Option<ControlTls>,
@@ -97,7 +100,7 @@ impl Session {
         shared: Arc<Shared>,
         ending: watch::Receiver<bool>,
         stream: TcpStream,
-        peer: SocketAddr,
+        (peer, reached): (SocketAddr, Option<SocketAddr>),
         implicit_tls: bool,
     ) -> Option<Self> {
         let local = stream.local_addr().ok()?;
@@ -111,6 +114,7 @@ impl Session {
             control: ControlChannel::new(Control::from(stream), config.timeouts.idle),
             peer,
             local,
+            reached,
             called,
             tls: None,
             history: History::new(),

@@ -4,13 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portway_net::{ClientControlTls, ClientTls, Control, TlsError, connect_first, prepare_control};
+use portway_net::{
+    ClientControlTls, ClientTls, Control, Forwarded, TlsError, connect_first, prepare_control,
+};
 use portway_proto::client::{Answer, ClientSession, CommandId, Event};
 use portway_proto::{Command, Mechanism, Protection, RawReply, printable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Denied, LegConfig, Timeouts};
+use crate::{Denied, LegConfig, ProxyHeader, Timeouts};
 
 mod data;
 
@@ -42,6 +44,8 @@ pub(crate) struct Goal {
     /// Its addresses, judged.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) tls: Wanted,
+    /// Both ends of the client's connection.
+    pub(crate) client: Option<Forwarded>,
 }
 
 /// Whether and how TLS begins.
@@ -155,6 +159,13 @@ impl Upstream {
             timeouts,
             ways: data::Ways::new(leg.mode, peer.ip()),
         };
+        if let (Some(client), Some(form)) = (goal.client, leg.header) {
+            let header = match form {
+                ProxyHeader::V1 => client.emit_text(),
+                ProxyHeader::V2 => client.emit(),
+            };
+            upstream.control.write_all(&header).await.map_err(Lost::Broken)?;
+        }
         if goal.tls == Wanted::Implicit {
             upstream = upstream.start_tls().await?;
         }

@@ -3,10 +3,14 @@
 //! The protocol and client suites run through a proxy, too: `FTP_TEST_SUBJECT=proxied`.
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod clients;
 mod conversion;
 mod dialogue;
 mod forward;
 mod hostile;
+#[path = "../../../nft/tests/lab/mod.rs"]
+mod lab;
 mod losses;
 mod reverse;
+mod transparent;
 mod world;

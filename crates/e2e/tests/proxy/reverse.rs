@@ -1,6 +1,6 @@
 //! Reverse proxies: which server, and what the client sees of it.
 
-use portway_e2e::{Proxy, Tree};
+use portway_e2e::{Control, Kind, Options, Proxy, Subject, Tree};
 
 use crate::world::{ANN, Scripted, logged, of, reverse, server};
 
@@ -72,7 +72,7 @@ fn a_server_that_is_down_is_told_at_the_login_without_naming_it() {
 
 #[test]
 fn what_the_server_says_of_itself_reaches_the_client() {
-    let (server, _) = of(portway_e2e::Kind::Portway);
+    let (server, _) = of(Kind::Portway);
     let proxy = reverse(&server, &[]);
     let mut control = proxy.connect().unwrap();
     let before = control.say("FEAT").unwrap().to_string();
@@ -114,4 +114,30 @@ fn a_server_with_less_is_shown_with_less() {
     let unknown = control.say("XFOO").unwrap().code;
     assert!((500..=502).contains(&unknown), "{unknown}");
     assert!(poor.heard().iter().all(|line| !line.starts_with("XFOO") && !line.starts_with("AUTH")));
+}
+
+#[test]
+fn a_balancer_in_front_says_whose_connection_it_is_and_the_server_behind_is_told() {
+    let tree = Tree::new().unwrap();
+    let options = Options::flags(["--proxy-protocol", "127.0.0.1/32"]);
+    let server = Subject::start_kind(Kind::Portway, tree, &options).unwrap();
+    for version in ["v1", "v2"] {
+        let flags = ["--proxy-protocol", "127.0.0.1/32", "--upstream-proxy-header", version];
+        let proxy = reverse(&server, &flags);
+        let mut control = Control::raw(proxy.port().unwrap(), None).unwrap();
+        control.send("PROXY TCP4 192.0.2.77 198.51.100.1 40000 21\r\n").unwrap();
+        control.expect_reply(220).unwrap();
+        logged(&proxy, &["session_opened", "192.0.2.77"]);
+        control.login(ANN).unwrap();
+        assert_eq!(control.pasv().unwrap().ip(), "198.51.100.1".parse::<std::net::IpAddr>().unwrap());
+        // Anybody else's header is a wrong command.
+        let stranger = "127.0.0.8".parse().unwrap();
+        let mut other = Control::connect_from(stranger, proxy.port().unwrap()).unwrap();
+        assert!(other.say("PROXY TCP4 192.0.2.78 198.51.100.1 40000 21").unwrap().code >= 500);
+    }
+    portway_e2e::until("the server was told", portway_e2e::PATIENCE, || {
+        let logins = server.log.so_far().into_iter().filter(|line| line.contains("\"login\""));
+        Ok((logins.filter(|line| line.contains("192.0.2.77")).count() == 2).then_some(()))
+    })
+    .unwrap();
 }

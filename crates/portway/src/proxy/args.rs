@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use portway_proxy::{Balance, Rule, ServerTlsChoice, Target, WayChoice};
+use portway_data::Network;
+use portway_proxy::{Balance, ProxyHeader, Rule, ServerTlsChoice, Target, WayChoice};
 use serde::Deserialize;
 
 use crate::serve::{AddressArg, LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
@@ -55,6 +56,13 @@ pub(crate) struct ProxyArgs {
     /// Listen on these ports for servers in active mode [default: any]
     #[arg(long, value_name = "A-B")]
     pub(crate) upstream_active_ports: Option<PortRange>,
+    /// Tell servers by a PROXY header whose connection it is; data connections still come from this proxy
+    #[arg(long, value_enum, value_name = "v1|v2")]
+    pub(crate) upstream_proxy_header: Option<HeaderArg>,
+    /// Connections from this network begin with a PROXY header (v1 or v2) and are whose it says: a balancer in
+    /// front. Data connections go past it (repeatable)
+    #[arg(long, value_name = "NET")]
+    pub(crate) proxy_protocol: Vec<Network>,
     /// TLS towards clients: offered, off, or required for login and data [default: on]
     #[arg(long, value_enum)]
     pub(crate) tls: Option<TlsMode>,
@@ -134,6 +142,25 @@ pub(crate) enum UpstreamTls {
     Required,
     /// Never, also behind clients under TLS.
     Off,
+}
+
+/// `--upstream-proxy-header`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HeaderArg {
+    /// A line of text.
+    V1,
+    /// Octets.
+    V2,
+}
+
+impl From<HeaderArg> for ProxyHeader {
+    fn from(arg: HeaderArg) -> Self {
+        match arg {
+            HeaderArg::V1 => Self::V1,
+            HeaderArg::V2 => Self::V2,
+        }
+    }
 }
 
 /// `--upstream-mode`.

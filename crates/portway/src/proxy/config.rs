@@ -11,7 +11,7 @@ use portway_data::{Network, PassivePorts, Proof};
 use portway_proxy::{Allow, Balance, Filter, Group, Kind, Match, Route, Routes, Rule, Target};
 use serde::Deserialize;
 
-use super::args::{BalanceArg, ProxyArgs, UpstreamMode, UpstreamTls};
+use super::args::{BalanceArg, HeaderArg, ProxyArgs, UpstreamMode, UpstreamTls};
 use crate::serve::{LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
 
 /// Everything `proxy` needs to know.
@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) tls: TlsMode,
     pub(crate) cert: Option<(PathBuf, PathBuf)>,
     pub(crate) ca_dir: Option<PathBuf>,
+    pub(crate) upstream_header: Option<HeaderArg>,
+    pub(crate) balancers: Vec<Network>,
     pub(crate) proof: Proof,
     pub(crate) ports: PassivePorts,
     pub(crate) announce: Option<IpAddr>,
@@ -62,6 +64,8 @@ struct File {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
     ca_dir: Option<PathBuf>,
+    upstream_proxy_header: Option<HeaderArg>,
+    proxy_protocol: Vec<String>,
     data_proof: Option<ProofArg>,
     passive_ports: Option<String>,
     passive_address: Option<String>,
@@ -164,6 +168,14 @@ impl Settings {
             tls: args.tls.or(file.tls).unwrap_or_default(),
             cert,
             ca_dir: args.ca_dir.or(file.ca_dir),
+            upstream_header: args.upstream_proxy_header.or(file.upstream_proxy_header),
+            balancers: match args.proxy_protocol.is_empty() {
+                true => {
+                    let listed = file.proxy_protocol.iter().map(|text| text.parse());
+                    listed.collect::<Result<_, _>>().context("proxy_protocol")?
+                }
+                false => args.proxy_protocol,
+            },
             proof: match args.data_proof.or(file.data_proof).unwrap_or_default() {
                 ProofArg::Auto => Proof::Auto,
                 ProofArg::Required => Proof::Required,

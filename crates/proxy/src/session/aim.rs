@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use portway_net::Forwarded;
 use portway_ops::{Shown, UpstreamFailed, UpstreamOpened};
 use tokio::time::{Instant, timeout};
 
@@ -32,7 +33,8 @@ impl Session {
             Err(error) => return Ok(Err(self.no_server(&to.host, error))),
         };
         let scheme = if to.implicit_tls() { Scheme::Ftps } else { Scheme::Ftp };
-        self.reach(Goal { host: to.host.clone(), addresses, tls: self.wanted(scheme) }, None).await
+        self.reach(Goal { host: to.host.clone(), addresses, tls: self.wanted(scheme), client: None }, None)
+            .await
     }
 
     /// Connects to where the client's connection was on its way to.
@@ -50,7 +52,8 @@ impl Session {
         let scheme = if to.port() == crate::destination::FTPS { Scheme::Ftps } else { Scheme::Ftp };
         // Who calls by name and shows it under TLS has the certificate checked against that name.
         let named = self.control.tls_info().and_then(|tls| tls.sni.clone());
-        let goal = Goal { host: named.unwrap_or(host), addresses: vec![to], tls: self.wanted(scheme) };
+        let goal =
+            Goal { host: named.unwrap_or(host), addresses: vec![to], tls: self.wanted(scheme), client: None };
         self.reach(goal, None).await
     }
 
@@ -84,7 +87,8 @@ impl Session {
                     continue;
                 }
             };
-            let goal = Goal { host: target.host.clone(), addresses, tls: self.wanted(target.scheme) };
+            let goal =
+                Goal { host: target.host.clone(), addresses, tls: self.wanted(target.scheme), client: None };
             match self.reach(goal, Some(server.enter())).await? {
                 Ok(()) => {
                     server.is_found(true);
@@ -102,8 +106,9 @@ impl Session {
         Ok(Err(last))
     }
 
-    async fn reach(&mut self, goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
+    async fn reach(&mut self, mut goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
         let shared = std::sync::Arc::clone(&self.shared);
+        goal.client = Some(Forwarded { client: self.peer, reached: self.reached.unwrap_or(self.called) });
         let opening = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts);
         let leg = match self.control.attend(opening).await? {
             Ok(leg) => leg,

@@ -38,7 +38,7 @@ impl Session {
         Party {
             peer: self.peer,
             local: self.local,
-            reached: None,
+            reached: self.reached.map(|reached| reached.ip()),
             tls: self.tls.clone().filter(|_| self.dialogue.protection() == Protection::Private),
             history: self.history.clone(),
         }

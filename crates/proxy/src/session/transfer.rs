@@ -1,15 +1,12 @@
 //! A transfer through both legs, and what the client says meanwhile.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use portway_data::{Progress, Proven};
+use portway_data::Progress;
 use portway_net::Received;
-use portway_ops::{
-    Direction, Relayed, SessionState, Shown, Transfer as Logged, TransferInfo, TransferResult,
-};
+use portway_ops::{Direction, SessionState, Shown, TransferInfo, TransferResult};
 use portway_proto::client::{Answer, CommandId, Event};
 use portway_proto::{
     Action, Code, Command, During, Mode, RawReply, Reply, Representation, Transfer, TransferKind,
@@ -20,6 +17,7 @@ use tokio::time::Instant;
 use super::carry::{BothFacts, Broken, Carried, Carry, Way};
 use super::channel::Pending;
 use super::command::not_connected;
+use super::verdict::Record;
 use super::{End, Session};
 use crate::upstream::{Lost, Opened};
 
@@ -48,21 +46,6 @@ enum Ended {
     Aborted,
     /// The server is gone.
     ServerLost(Lost),
-}
-
-/// What is known before the transfer runs, for its log lines.
-struct Record {
-    verb: &'static str,
-    path: Shown,
-    direction: Direction,
-    mode: &'static str,
-    announced: Option<SocketAddr>,
-    server_mode: &'static str,
-    server: SocketAddr,
-    began: Instant,
-    ascii: bool,
-    compressed: bool,
-    restart: u64,
 }
 
 impl Session {
@@ -345,58 +328,6 @@ impl Session {
         Ok(())
     }
 
-    /// What the client is told, by what both legs have to say.
-    async fn verdict(
-        &mut self,
-        sink: Option<portway_data::DataConn>,
-        result: Option<Result<(), Broken>>,
-        last: Option<&RawReply>,
-        record: &Record,
-        progress: &Progress,
-    ) -> (Reply, Option<&'static str>) {
-        let good = last.is_some_and(|reply| reply.code < 300);
-        let aborted = |text: String| Reply::new(Code::TRANSFER_ABORTED, text);
-        match (result, last) {
-            (Some(Err(Broken::Client(failure))), _) => {
-                self.log_no_channel(record.mode, record.announced, failure.cause(), &failure);
-                (Reply::new(failure.code(), capitalized(&format!("{failure}."))), Some(failure.cause()))
-            }
-            // Reset after the final reply with nothing sent: how some servers end an empty listing.
-            (Some(Err(Broken::Server(why, cause))), Some(_)) if good && progress.octets() > 0 => {
-                (aborted(capitalized(&format!("{why}."))), Some(cause))
-            }
-            (Some(Err(Broken::Server(why, cause))), None) => {
-                (aborted(capitalized(&format!("{why}."))), Some(cause))
-            }
-            (Some(Ok(())), None) => {
-                (aborted("The server did not confirm the transfer.".to_owned()), Some("not_confirmed"))
-            }
-            (None, None) => (aborted("The server did not answer.".to_owned()), Some("no_answer")),
-            (None, Some(_)) if good => {
-                (aborted("The data did not come to an end.".to_owned()), Some("stalled"))
-            }
-            (_, Some(reply)) => {
-                let passed = Reply::passed_on(reply);
-                let passed = passed.unwrap_or_else(|| aborted("The server's reply has no code.".to_owned()));
-                if !good {
-                    drop(sink);
-                    return (passed, Some("refused_by_server"));
-                }
-                // A file from the server ends here only now that the server has called it whole.
-                match sink {
-                    Some(sink) => match sink.finish().await {
-                        Ok(()) => (passed, None),
-                        Err(failure) => (
-                            Reply::new(failure.code(), capitalized(&format!("{failure}."))),
-                            Some(failure.cause()),
-                        ),
-                    },
-                    None => (passed, None),
-                }
-            }
-        }
-    }
-
     fn aborted(&mut self) {
         // RFC 959 §4.1.3: 426 for the transfer, then 226 for the ABOR.
         self.say(Code::TRANSFER_ABORTED, "Transfer aborted.");
@@ -460,54 +391,6 @@ impl Session {
             _ => Ok(false),
         }
     }
-
-    fn log_relayed(&self, record: &Record, facts: &BothFacts, progress: &Progress, code: u16) {
-        let tls = facts.server.as_ref().is_some_and(|(_, tls)| *tls);
-        self.shared.config.log.record(Relayed {
-            session: self.entry.id(),
-            server: record.server,
-            verb: record.verb,
-            path: record.path.clone(),
-            bytes: progress.octets(),
-            seconds: record.began.elapsed().into(),
-            mode: record.server_mode,
-            tls,
-            resumed: facts.server.as_ref().filter(|_| tls).map(|(facts, _)| resumed(facts.proven)),
-            code,
-        });
-    }
-
-    fn log_transfer(
-        &self,
-        record: &Record,
-        facts: &BothFacts,
-        progress: &Progress,
-        (result, code, cause): (TransferResult, u16, Option<&'static str>),
-    ) {
-        let tls = facts.client.as_ref().is_some_and(|(_, tls)| *tls);
-        let user = self.dialogue.user().unwrap_or_default();
-        self.shared.config.log.record(Logged {
-            session: self.entry.id(),
-            peer: self.peer.ip().to_canonical(),
-            user: Shown::from(user),
-            anonymous: matches!(user, b"anonymous" | b"ftp"),
-            verb: record.verb,
-            path: record.path.clone(),
-            direction: record.direction,
-            bytes: progress.octets(),
-            seconds: record.began.elapsed().into(),
-            mode: record.mode,
-            port: record.announced.map_or(0, |addr| addr.port()),
-            tls,
-            resumed: facts.client.as_ref().filter(|_| tls).map(|(facts, _)| resumed(facts.proven)),
-            ascii: record.ascii,
-            compressed: record.compressed,
-            restart_offset: record.restart,
-            result,
-            code,
-            cause,
-        });
-    }
 }
 
 impl Course {
@@ -520,10 +403,6 @@ impl Course {
             _ => false,
         }
     }
-}
-
-fn resumed(proven: Proven) -> bool {
-    matches!(proven, Proven::Resumed | Proven::Sibling)
 }
 
 fn direction(kind: &TransferKind<'_>) -> Direction {
@@ -541,9 +420,4 @@ fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
         TransferKind::Stou(name) | TransferKind::Mlsd(name) => name.unwrap_or_default(),
         TransferKind::List(arg) | TransferKind::Nlst(arg) => arg.path.unwrap_or_default(),
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
