@@ -11,6 +11,8 @@ mod quality;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use data::is_private;
+
 use crate::{Confidence, Culprit, Evidence, Login, Outcome, Tls, Usable, Verdict, cures};
 
 /// One accusation.

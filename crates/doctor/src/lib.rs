@@ -9,6 +9,7 @@ mod cures;
 mod evidence;
 pub mod firewall;
 mod judge;
+pub mod setup;
 mod software;
 mod trace;
 mod verdict;

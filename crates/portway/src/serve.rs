@@ -221,6 +221,26 @@ fn reach(settings: &Settings) -> Reach {
     reach
 }
 
+/// What `portway doctor --server` looks at: a configuration file, or the defaults.
+pub(crate) fn setup(file: Option<&Path>) -> Result<portway_doctor::setup::SetUp> {
+    let settings = match file {
+        Some(file) => Settings::of_file(file)?,
+        None => Settings::gather(ServeArgs::default())?,
+    };
+    let range = match &settings.ports {
+        portway_data::PassivePorts::Range(range) => Some(range.clone()),
+        _ => None,
+    };
+    let listen = if settings.listen.is_empty() { &settings.implicit } else { &settings.listen };
+    Ok(crate::doctor::of_portway(
+        listen,
+        range,
+        settings.announce,
+        (settings.tls != TlsMode::Off, settings.cert.map(|(cert, _)| cert)),
+        (settings.max_sessions, settings.pinholes != PinholesArg::None),
+    ))
+}
+
 /// Whether a server would start with this file, as far as a file can tell.
 ///
 /// # Errors

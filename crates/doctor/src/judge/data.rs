@@ -211,7 +211,7 @@ fn word(reach: Reach) -> &'static str {
 }
 
 /// Private (RFC 1918, RFC 6598, RFC 4193), loopback and link-local addresses.
-fn is_private(ip: IpAddr) -> bool {
+pub(crate) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();

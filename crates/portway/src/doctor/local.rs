@@ -48,7 +48,7 @@ fn interface(to: IpAddr) -> String {
 }
 
 /// What a program prints.
-fn print(program: &str, args: &[&str]) -> Result<String, String> {
+pub(super) fn print(program: &str, args: &[&str]) -> Result<String, String> {
     let found = ["", "/usr/sbin/", "/sbin/"].into_iter().find_map(|folder| {
         let mut command = Command::new(format!("{folder}{program}"));
         command.args(args).stdin(Stdio::null()).stderr(Stdio::piped());

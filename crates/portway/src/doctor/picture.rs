@@ -109,7 +109,7 @@ fn ends(left: &str, right: &str) -> String {
     format!("{left}{}{right}", " ".repeat(room))
 }
 
-fn wrap(text: &str, head: &str) -> Vec<String> {
+pub(super) fn wrap(text: &str, head: &str) -> Vec<String> {
     let indent = " ".repeat(head.chars().count());
     let mut lines = Vec::new();
     let mut line = head.to_owned();
