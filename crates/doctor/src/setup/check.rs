@@ -76,7 +76,8 @@ fn cures(culprit: Culprit, setup: &SetUp, machine: &Machine) -> Vec<Cure> {
         .into_iter()
         .filter(here)
         .map(|mut cure| {
-            if let Some(range) = &range {
+            // A range that is too small is not cured by itself.
+            if let Some(range) = range.as_ref().filter(|_| culprit != Culprit::PassiveRangeExhausted) {
                 cure.text = cure
                     .text
                     .replace("<LOW>", &range.start().to_string())

@@ -11,7 +11,7 @@ pub(super) fn read(text: &str) -> Option<SetUp> {
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     // vsftpd allows no blanks around its `=`; the others have none.
     let assigns = |line: &&str| line.split_once('=').is_some_and(|(key, _)| is_key(key));
-    if !lines.is_empty() && lines.iter().all(|line| assigns(line)) {
+    if !lines.is_empty() && lines.iter().all(assigns) {
         return Some(vsftpd(&lines));
     }
     let words = |line: &str| line.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
