@@ -178,6 +178,9 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
             if place == Place::ClientFirewall {
                 out.extend(gate(place, &facts));
             }
+            if place == Place::Client {
+                out.push(clients::portway("--mode active --pinholes nft"));
+            }
             if culprit == Culprit::FtpHelperMissing {
                 out.extend(rules::helper(place, facts.control));
             }

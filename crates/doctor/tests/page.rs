@@ -11,5 +11,10 @@ fn the_page_says_of_each_culprit_what_doctor_says() {
         .iter()
         .map(|c| format!("| {} | `{}` | {} |", c.symptom(), c.word(), c.remedy()))
         .collect();
-    assert_eq!(rows, want, "docs/data-connection-fails.md: this is the table as it should be\n{}", want.join("\n"));
+    assert_eq!(
+        rows,
+        want,
+        "docs/data-connection-fails.md: this is the table as it should be\n{}",
+        want.join("\n")
+    );
 }

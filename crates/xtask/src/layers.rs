@@ -28,6 +28,11 @@ const UNREACHABLE: &[(&str, &[&str], &str)] = &[
     ("portway-accounts", &["tokio", "mio", "rustls"], "accounts know no runtime and no network"),
     ("portway-ops", &["tokio", "mio", "rustls"], "operations know no runtime and no network"),
     (
+        "portway-doctor",
+        &["tokio", "mio", "rustls", "socket2", "rustix"],
+        "the doctor judges evidence and gathers none",
+    ),
+    (
         "portway-pinhole",
         &["rustls", "portway-vfs"],
         "the seam to the packet filter needs neither TLS nor storage",

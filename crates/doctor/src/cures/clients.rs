@@ -34,6 +34,8 @@ pub(super) fn active() -> Vec<Cure> {
 pub(super) fn public_address(public: Option<IpAddr>) -> Vec<Cure> {
     let public = public.map_or_else(|| "<CLIENT PUBLIC ADDRESS>".to_owned(), |ip| ip.to_string());
     vec![
+        // The router may open a port and say which (PCP, NAT-PMP, UPnP).
+        portway("--mode active --active-address auto"),
         portway(&format!("--mode active --active-address {public} --active-ports <LOW>-<HIGH>")),
         option(Program::Filezilla, format!("Edit > Settings > FTP > Active mode: external address {public}")),
     ]

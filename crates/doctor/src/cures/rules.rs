@@ -295,6 +295,7 @@ pub(super) fn idle(facts: &Facts<'_>) -> Vec<Cure> {
     if !local {
         cures.push(Cure::new(Place::Client, Program::Kernel, Kind::Command, text));
     }
+    cures.push(Cure::new(Place::Client, Program::Portway, Kind::Option, "--keep-alive 1s"));
     cures.push(Cure::new(Place::Client, Program::Curl, Kind::Option, "--keepalive-time 1"));
     cures
 }
