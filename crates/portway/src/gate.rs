@@ -36,7 +36,8 @@ fn rules(args: RulesArgs) -> Result<ExitCode> {
 # For a gate between networks. Control connections are taken over before your chains see them, and data
 # connections carry a mark. Into the chain that drops what is forwarded, before it drops:
 #     ct mark and {hole:#010x} == {hole:#010x} accept
-# Into the chain that drops what comes in, for the control connections that the gate itself ends:
+# With --engine inspect that is all: control connections that were judged bear the mark, too. With the relay also
+# into the chain that drops what comes in, for the control connections that the gate itself ends:
 #     socket transparent 1 meta mark and {mark:#010x} == {mark:#010x} accept
 # With --agent ADDR:PORT, and for your servers alone:
 #     ip saddr SERVER tcp dport PORT accept
