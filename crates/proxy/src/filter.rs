@@ -17,8 +17,13 @@ impl Filter {
     /// # Errors
     /// The reply for the client.
     pub fn judge(&self, command: &Command<'_>) -> Result<(), Reply> {
-        if matches!(command, Command::Other { .. } | Command::Unserved { .. }) && !self.unknown {
-            return Err(Reply::new(Code::NOT_IMPLEMENTED, "The proxy does not pass this command on."));
+        let unknown = match command {
+            Command::Other { .. } => Some(Code::UNRECOGNIZED),
+            Command::Unserved { .. } => Some(Code::NOT_IMPLEMENTED),
+            _ => None,
+        };
+        if let (Some(code), false) = (unknown, self.unknown) {
+            return Err(Reply::new(code, "The proxy does not pass this command on."));
         }
         if self.read_only && changes(command) {
             return Err(Reply::new(Code::FILE_UNAVAILABLE, "Nothing can be changed by way of this proxy."));
