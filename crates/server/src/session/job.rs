@@ -47,7 +47,7 @@ pub(super) struct Done {
     pub(super) result: Result<(), Broken>,
     pub(super) facts: Option<(Facts, bool)>,
     /// Block mode: what the next transfer may use.
-    pub(super) kept: Option<DataConn>,
+    pub(super) kept: Option<Box<DataConn>>,
     /// An upload that is all here, and still has no name.
     pub(super) arrived: Option<Arrived>,
 }
@@ -311,7 +311,7 @@ pub(super) async fn run(
     };
     let (result, kept) = match moved {
         Err(broken) => (Err(broken), None),
-        Ok(()) if blocks => (Ok(()), Some(conn.rest())),
+        Ok(()) if blocks => (Ok(()), Some(Box::new(conn.rest()))),
         Ok(()) => (conn.finish().await.map_err(Broken::Data), None),
     };
     let arrived = arrived.filter(|_| result.is_ok());
