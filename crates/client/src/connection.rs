@@ -251,7 +251,14 @@ impl Connection {
                         None => Err(Cause::Closed(None)),
                     };
                 }
-                Ok(Ok(n)) => self.session.feed(buf.get(..n).unwrap_or_default()),
+                Ok(Ok(n)) => {
+                    self.session.feed(buf.get(..n).unwrap_or_default());
+                    if self.session.outstanding() > 1 {
+                        // A server with Nagle's algorithm sends its next reply when this one is acknowledged,
+                        // and with commands sent ahead no command of ours carries the acknowledgement.
+                        let _ = rustix::net::sockopt::set_tcp_quickack(self.control.stream(), true);
+                    }
+                }
                 Ok(Err(error)) => {
                     self.broken = true;
                     return match self.session.next_event_at_end() {

@@ -192,7 +192,7 @@ impl Connection {
         Ok(Fetched { size, resumed_at, by_proof, digest })
     }
 
-    async fn commit(
+    pub(crate) async fn commit(
         &mut self,
         upload: Box<dyn Upload>,
         folder: &LocalFs,
@@ -393,7 +393,7 @@ impl Connection {
     }
 
     /// Compares the digests of a local and a remote file; false if the server has none.
-    async fn compare(&mut self, path: &[u8], file: &File) -> Result<bool, Error> {
+    pub(crate) async fn compare(&mut self, path: &[u8], file: &File) -> Result<bool, Error> {
         let Some((algorithm, theirs)) = self.remote_digest(path).await? else { return Ok(false) };
         let file = file.try_clone().map_err(|error| Error::local(printable(path), error))?;
         let ours = tokio::task::spawn_blocking(move || digest_file(&file, algorithm));

@@ -27,7 +27,7 @@ async fn file(data: &mut TcpStream) -> Option<Vec<u8>> {
             return None;
         }
         let mut wire = octet.as_slice();
-        while let Some(block) = reader.next(&mut wire).unwrap() {
+        while let Some(block) = reader.next(&mut wire).expect("blocks") {
             match block {
                 Block::Data(data) => content.extend_from_slice(data),
                 Block::End => return Some(content),

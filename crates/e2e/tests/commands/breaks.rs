@@ -63,6 +63,31 @@ fn an_interrupted_download_leaves_a_named_part_that_is_continued() -> Result<()>
 }
 
 #[test]
+fn an_interrupted_download_in_segments_leaves_no_gap_and_is_continued() -> Result<()> {
+    let site = Site::new()?;
+    let content = bytes(2, 4 * LENGTH);
+    site.subject.tree.write("big.bin", &content)?;
+    let url = site.url("big.bin")?;
+    let part = site.home.at(".portway-part.big.bin");
+    let in_parts = ["get", "--continue", "--segments", "4", "--verify", "hash", &url];
+    for round in 1..=2 {
+        let child = started(site.portway(&[&in_parts[..], &["--limit-rate", "300K"]].concat())?)?;
+        // Beyond its first quarter the file can only have been written by the later parts.
+        let under_way = || larger(&part, 2 * LENGTH as u64);
+        let output = interrupted(child, Signal::INT, under_way)?;
+        ensure!(output.status.code() == Some(130), "{round}: {}", words(&output));
+        let left = std::fs::read(&part)?;
+        ensure!(left.len() < 2 * LENGTH, "{round}: {} octets, with a gap", left.len());
+        ensure!(content.starts_with(&left), "{round}: what is left is the beginning");
+        ensure!(!site.home.has("big.bin"), "half a file has its name");
+    }
+    let done = site.portway(&in_parts)?.succeed()?;
+    ensure!(done.text().contains("continued at"), "{done}");
+    ensure!(site.home.read("big.bin")? == content, "every octet is there");
+    Ok(())
+}
+
+#[test]
 fn an_interrupted_upload_and_an_interrupted_mirror_are_continued_too() -> Result<()> {
     let site = Site::new()?;
     let content = bytes(2, LENGTH);

@@ -142,9 +142,10 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
                     GetOptions { known: total.filter(|_| !args.times).map(|size| (size, None)), ..options };
                 let segments = usize::from(args.segments);
                 match total {
-                    Some(size) if segments > 1 && !args.resume => {
+                    Some(size) if segments > 1 => {
+                        let path = &target.path;
                         let work =
-                            connection.get_segments(&target.path, &local, &name, size, segments, &progress);
+                            connection.get_segments(path, &local, &name, size, segments, options, &progress);
                         teller.watch(&target.path, total, &progress, work).await
                     }
                     _ => {

@@ -19,7 +19,7 @@ pub(super) enum Pending {
 
 /// A data connection that stays between transfers (RFC 959 §3.3). It has proved whose it is.
 pub(super) struct Kept {
-    pub(super) conn: DataConn,
+    pub(super) conn: Box<DataConn>,
     pub(super) verb: &'static str,
     pub(super) announced: Option<SocketAddr>,
 }

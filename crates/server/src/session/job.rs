@@ -258,7 +258,7 @@ pub(super) async fn run(
     let connected = match pending {
         Pending::Offer(_, offer) => offer.take(deadline).await,
         Pending::Dial(_, dial) => dial.connect(deadline).await,
-        Pending::Kept(kept) => Ok(kept.conn),
+        Pending::Kept(kept) => Ok(*kept.conn),
         Pending::Nothing => Err(Failure::NoSocket(io::ErrorKind::NotConnected.into())),
     };
     let mut conn = match connected {
