@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use portway_accounts::Throttle;
 use portway_admin::{Admin, Facts};
@@ -57,6 +57,12 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         None => None,
     };
     let filter = pinholes::start(&settings.pinholes, settings.agent_dir.as_ref())?;
+    if run_as.is_some() && filter.needs_root {
+        bail!(
+            "--pinholes nft: this process would change the packet filter itself, and --run-as gives the right to \
+             do so (CAP_NET_ADMIN) away; start portway-holed, or leave one of the two out"
+        );
+    }
     let own = OwnListeners::default();
     let mut listeners = Vec::new();
     let plain = settings.listen.iter().map(|addr| (addr, false));
@@ -193,13 +199,17 @@ fn reload(server: &Server, settings: &Settings, log: &Log) {
             log.record(Warning { what: "users", detail: Shown::from(detail) });
         }
     }
-    let Some(tls) = &server.config().tls else { return };
-    match tls::identity(settings) {
-        Ok(Some(found)) => {
+    let (Some(tls), Some(given)) = (&server.config().tls, &settings.cert) else {
+        // A certificate that was made here stays: the folder where it is kept may be out of reach by now, and
+        // clients that have believed it would refuse another.
+        log.record(Notice { what: "reloaded", detail: Shown::from("log files") });
+        return;
+    };
+    match tls::find(Some(given)) {
+        Ok(found) => {
             tls.reload(found.identity);
             log.record(Notice { what: "reloaded", detail: Shown::from("certificate and log files") });
         }
-        Ok(None) => {}
         Err(error) => {
             let detail = format!("the certificate was not reloaded and the old one stays: {error:#}");
             log.record(Warning { what: "certificate", detail: Shown::from(detail) });

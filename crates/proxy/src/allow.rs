@@ -195,7 +195,14 @@ fn special_v6(ip: Ipv6Addr) -> Option<Special> {
         [0x2001, 0, ..] => kind("a Teredo", 32),
         [0, 0, 0, 0, 0, 0, ..] => never("an IPv4-compatible"),
         [0x64, 0xff9b, 1, ..] => kind("a translated", 48),
-        _ => None,
+        // What translators of whole packets make of IPv4 (RFC 7915).
+        [0, 0, 0, 0, 0xffff, 0, ..] => never("a translated"),
+        // Judged by the address within, see `translated`.
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => None,
+        // Nothing else is handed out to the public (IANA's registry of IPv6 addresses); networks of their own, such
+        // as overlays between a company's machines, live there.
+        [0x2000..=0x3fff, ..] => None,
+        _ => kind("an unassigned", 3),
     }
 }
 
@@ -281,6 +288,10 @@ mod tests {
             "2002:7f00:1::1",
             "2001::1",
             "64:ff9b:1::1",
+            "::ffff:0:7f00:1",
+            "100::1",
+            "200:1234::1",
+            "5f00::1",
         ] {
             assert!(!allowed("", "h", ip), "{ip}");
         }
@@ -303,6 +314,8 @@ mod tests {
             ("10.0.0.0/8", "h", "198.51.100.1", false),
             ("::1", "::1", "::1", true),
             ("64:ff9b::/96 10.0.0.0/8", "h", "64:ff9b::a00:1", true),
+            ("200::/7", "h", "200:1234::1", true),
+            ("200::/7", "h", "2001:db8::1", false),
         ] {
             assert_eq!(allowed(rules, host, ip), wanted, "{rules}: {host} {ip}");
         }

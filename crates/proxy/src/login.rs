@@ -91,6 +91,11 @@ impl Login {
         Self { guarded, admitted: false, state: State::Idle }
     }
 
+    /// Whether the proxy wants a login of its own.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// Whether the client may name a destination.
     pub(crate) fn is_admitted(&self) -> bool {
         self.admitted || !self.guarded

@@ -242,6 +242,7 @@ impl Session {
             Action::Target(verb, vetted) => self.target(verb, vetted).await,
             Action::Reinitialize(reply) => {
                 self.leave_server();
+                self.forget_client();
                 reply
             }
             _ => Reply::new(Code::NOT_IMPLEMENTED, "The proxy does not serve this command."),
@@ -278,6 +279,7 @@ impl Session {
         // What was agreed in the clear is forgotten (RFC 4217 §4), the server included.
         self.pending = Pending::Nothing;
         self.leave_server();
+        self.forget_client();
         self.start_tls().await?;
         self.dialogue.tls_started();
         Ok(())
@@ -356,6 +358,11 @@ impl Session {
         if let Some(server) = self.upstream.take() {
             tokio::spawn(server.leg.quit());
         }
+    }
+
+    /// REIN and AUTH: the client is a new one (RFC 959 §4.1.1), to the proxy as well.
+    fn forget_client(&mut self) {
+        self.login = Login::new(self.login.is_guarded());
     }
 
     fn say(&mut self, code: Code, text: impl std::fmt::Display) {

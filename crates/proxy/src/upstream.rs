@@ -21,6 +21,9 @@ pub(crate) use data::{Channel, Opened};
 /// How long a server may take to answer QUIT.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Replies that decide nothing, between two that do. A server that sends more has all of our attention in mind.
+const CHATTER: u32 = 1000;
+
 /// A session with a server on behalf of one client.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -34,6 +37,8 @@ pub(crate) struct Upstream {
     leg: LegConfig,
     timeouts: Timeouts,
     ways: data::Ways,
+    /// Replies since the last one that decided something.
+    chatter: u32,
 }
 
 /// Where to, and how.
@@ -158,6 +163,7 @@ impl Upstream {
             leg: leg.clone(),
             timeouts,
             ways: data::Ways::new(leg.mode, peer.ip()),
+            chatter: 0,
         };
         if let (Some(client), Some(form)) = (goal.client, leg.header) {
             let header = match form {
@@ -256,6 +262,11 @@ impl Upstream {
         self.tls.clone()
     }
 
+    /// Whether REST must be sent before a transfer from this offset.
+    pub(crate) fn needs_rest(&self, offset: u64) -> bool {
+        self.session.needs_rest(offset)
+    }
+
     /// Sends one command and waits for its final reply, whatever that is.
     pub(crate) async fn call(&mut self, command: &Command<'_>) -> Result<RawReply, Lost> {
         let id = match self.send(command).await? {
@@ -331,7 +342,7 @@ impl Upstream {
     pub(crate) async fn event(&mut self, deadline: Instant) -> Result<Option<Event>, Lost> {
         loop {
             if let Some(event) = self.session.next_event() {
-                return Ok(Some(event?));
+                return self.bearable(event?).map(Some);
             }
             let mut buf = [0_u8; 4096];
             match timeout_at(deadline, self.control.read(&mut buf)).await {
@@ -345,6 +356,21 @@ impl Upstream {
                 Ok(Err(error)) => return Err(Lost::Broken(error)),
                 Err(_) => return Ok(None),
             }
+        }
+    }
+
+    fn bearable(&mut self, event: Event) -> Result<Event, Lost> {
+        self.chatter = match &event {
+            Event::Answer(Answer { last: true, .. }) => 0,
+            _ => self.chatter + 1,
+        };
+        match event {
+            Event::Answer(Answer { reply, .. }) | Event::Surplus(reply) | Event::Unsolicited(reply)
+                if self.chatter > CHATTER =>
+            {
+                Err(Lost::OutOfStep(reply))
+            }
+            event => Ok(event),
         }
     }
 

@@ -129,6 +129,50 @@ fn a_server_started_as_root_becomes_somebody_else_and_stores_as_him() -> Result<
     Ok(())
 }
 
+// A client that has believed a certificate at first sight would refuse the server.
+#[test]
+fn a_certificate_of_the_servers_own_outlives_a_reload_by_somebody_who_cannot_read_it() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let tree = Tree::new()?;
+    fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o777))?;
+    let mut options = Options::flags(["--run-as", "nobody"]);
+    options.tls = false;
+    let subject = Subject::start_kind(Kind::Portway, tree, &options)?;
+    let shown = subject.summary.wait_for("the fingerprint", PATIENCE, |line| {
+        line.split_whitespace().find(|word| word.len() == 95 && word.contains(':')).map(str::to_owned)
+    })?;
+    let (user, password) = subject.account();
+    let pin = format!("SHA256:{shown}");
+    let url = format!("ftpes://{}/", subject.port()?);
+    let list = || {
+        let client = run(&["ls", "--pin", &pin, &url])?;
+        client.env("FTP_USER", user).env("FTP_PASSWORD", password).succeed().map(drop)
+    };
+    list().context("before")?;
+    subject.reload()?;
+    subject.log.wait_for("the reload", PATIENCE, |line| line.contains("reloaded").then_some(()))?;
+    list().context("after the reload")
+}
+
+#[test]
+fn pinholes_that_take_root_and_somebody_without_it_do_not_start_together() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let binary = binary()?;
+    let binary = binary.to_str().context("the path is text")?;
+    let flags = ["--listen", "127.0.0.1:0", "--tls", "off", "--run-as", "nobody", "--pinholes"];
+    let serve = [&["--net", binary, "serve", "."][..], &flags, &["nft:/nowhere/holed.sock"]].concat();
+    let refused = Program::new("unshare", "a network of its own")?.args(&serve).run()?;
+    ensure!(refused.code == Some(2), "it starts, and every PASV would be 425: {}", refused.text());
+    for word in ["--run-as", "portway-holed", "CAP_NET_ADMIN"] {
+        ensure!(refused.text().contains(word), "{word} is not in: {}", refused.text());
+    }
+    Ok(())
+}
+
 /// Where a balancer connects from, in these tests.
 const BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 

@@ -75,6 +75,23 @@ fn transfers_are_resumed_both_ways() {
 }
 
 #[test]
+fn an_offset_does_not_outlive_the_transfer_that_it_was_for() {
+    for kind in [Kind::Portway, Kind::Vsftpd] {
+        let (server, file) = of(kind);
+        let proxy = reverse(&server, &[]);
+        let mut control = session(&proxy);
+        control.expect("REST 400000", 350).unwrap();
+        // The proxy refuses it, and the server hears nothing of it.
+        control.expect("RETR f", 425).unwrap();
+        assert_eq!(control.fetch("RETR f").unwrap(), file, "{kind:?}");
+        control.expect("REST 400000", 350).unwrap();
+        control.expect("STOR up", 425).unwrap();
+        control.store("STOR up", &file).unwrap();
+        assert_eq!(server.tree.read("up").unwrap(), file, "{kind:?}");
+    }
+}
+
+#[test]
 fn ascii_passes_as_it_is() {
     let (server, _) = server();
     server.tree.write("text", "one\ntwo\n").unwrap();

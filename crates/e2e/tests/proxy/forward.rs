@@ -1,6 +1,8 @@
 //! Where a forward proxy goes, and where it does not.
 
-use portway_e2e::Control;
+use std::net::UdpSocket;
+
+use portway_e2e::{Control, Proxy, Tls, TlsOptions};
 
 use crate::world::{ANN, at, forward, logged, server, through};
 
@@ -45,7 +47,7 @@ fn open_and_site_lead_to_a_server_and_then_to_another_one() {
 #[test]
 fn nobody_gets_to_loopback_private_or_metadata_addresses_by_default() {
     let (server, _) = server();
-    let proxy = portway_e2e::Proxy::start(&["--forward"]).unwrap();
+    let proxy = Proxy::start(&["--forward"]).unwrap();
     let place = server.port().unwrap();
     for host in [
         format!("127.0.0.1:{}", place.port()),
@@ -74,7 +76,7 @@ fn nobody_gets_to_loopback_private_or_metadata_addresses_by_default() {
 #[test]
 fn the_list_of_destinations_is_kept_to_and_other_ports_and_the_proxy_itself_are_no_destination() {
     let (server, _) = server();
-    let proxy = portway_e2e::Proxy::start(&["--forward", "--allow", "127.0.0.2"]).unwrap();
+    let proxy = Proxy::start(&["--forward", "--allow", "127.0.0.2"]).unwrap();
     let mut control = proxy.connect().unwrap();
     control.expect(format!("USER {}", at(server.port().unwrap())), 530).unwrap();
     let proxy = forward(&[]);
@@ -134,4 +136,59 @@ fn a_guarded_proxy_asks_first_in_every_dialogue_that_clients_know() {
     get(at_host);
     let log = proxy.log.so_far().join("\n");
     assert!(!log.contains(ANN.1) && !log.contains("xy\""), "no passwords in the log");
+}
+
+#[test]
+fn another_address_of_this_machine_leads_to_the_proxy_itself_and_is_refused() {
+    // Whatever address this machine would send from; one without any has no other address.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let Ok(own) = socket.connect("198.51.100.1:9").and_then(|()| socket.local_addr()) else { return };
+    let flags = ["--forward", "--allow", &own.ip().to_string()];
+    let proxy = Proxy::listening(&["0.0.0.0".parse().unwrap()], None, &flags).unwrap();
+    let port = proxy.port().unwrap().port();
+    let mut control = Control::connect(([127, 0, 0, 1], port).into()).unwrap();
+    control.expect(format!("OPEN {}:{port}", own.ip()), 530).unwrap();
+}
+
+#[test]
+fn who_tries_one_destination_after_the_other_is_sent_away() {
+    let proxy = forward(&[]);
+    let mut control = proxy.connect().unwrap();
+    let mut answers = 0;
+    while let Ok(reply) = control.say("OPEN 127.0.0.1:22") {
+        answers += 1;
+        assert_eq!(reply.code, 530, "{reply}");
+        assert!(answers < 20, "a scanner is answered for ever");
+    }
+    assert!(answers > 0);
+}
+
+#[test]
+fn where_tls_is_demanded_nobody_opens_a_server_in_the_clear() {
+    let (server, _) = server();
+    let proxy = forward(&["--tls", "required"]);
+    let mut control = proxy.connect().unwrap();
+    control.expect(format!("OPEN {}", server.port().unwrap()), 530).unwrap();
+    control.expect(format!("SITE {}", server.port().unwrap()), 530).unwrap();
+    assert!(server.log.so_far().iter().all(|line| !line.contains("session_opened")), "nobody came");
+}
+
+#[test]
+fn a_login_at_the_proxy_does_not_outlive_rein_or_the_begin_of_tls() {
+    let (server, _) = server();
+    let proxy = forward(&["--user", "pro:xy"]);
+    let open = format!("OPEN {}", server.port().unwrap());
+    let tls = Tls::new(&proxy.certificate, TlsOptions::default()).unwrap();
+    for by_tls in [false, true] {
+        let mut control = proxy.connect().unwrap();
+        control.expect("USER pro", 331).unwrap();
+        control.expect("PASS xy", 230).unwrap();
+        control.expect(&open, 220).unwrap();
+        if by_tls {
+            control.secure(&tls).unwrap();
+        } else {
+            control.expect("REIN", 220).unwrap();
+        }
+        control.expect(&open, 530).unwrap();
+    }
 }

@@ -114,6 +114,10 @@ impl Session {
             Ok(leg) => leg,
             Err(error) => return Ok(Err(self.no_server(&goal.host, error))),
         };
+        // Another address of this machine's: nothing told so before the kernel gave us the same one.
+        if shared.config.own_listeners.leads_here(leg.peer(), leg.local().ip()) {
+            return Ok(Err(self.no_server(&goal.host, Denied::Ourselves(leg.peer()).into())));
+        }
         shared.config.log.record(UpstreamOpened {
             session: self.entry.id(),
             server: leg.peer(),

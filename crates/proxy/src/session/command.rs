@@ -178,6 +178,10 @@ impl Session {
     }
 
     async fn open_command(&mut self, host: &[u8]) -> Result<(), End> {
+        if self.shared.config.policy.tls_required && !self.dialogue.is_secure() {
+            self.say(Code::NOT_LOGGED_IN, "This proxy needs TLS: send AUTH TLS first.");
+            return Ok(());
+        }
         match self.login.open(host) {
             login::Step::Go(then) => self.go(then).await,
             login::Step::Refuse(why) => {

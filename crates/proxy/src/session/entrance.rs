@@ -69,7 +69,11 @@ impl Session {
                     let words = greeting.map(|reply| crate::upstream::shown(&reply)).unwrap_or_default();
                     self.say(Code::READY, format_args!("Connected to {to} ({words}); now USER."));
                 }
-                Err(error) => return self.refuse_server(&error),
+                Err(error) => {
+                    // It counts as a login that failed, and nobody fails without a name.
+                    let _ = self.dialogue.command(Command::User(b"OPEN"));
+                    return self.refuse_server(&error);
+                }
             },
             Then::LogIn { to, user, password } => {
                 // Leaving the old server forgets the name that the dialogue was told.

@@ -146,9 +146,10 @@ impl Session {
             self.aborted();
             return Ok(None);
         }
-        if transfer.restart > 0 {
+        // Also 0, where the server may still have the offset of a transfer that never was.
+        if self.upstream.as_ref().is_some_and(|server| server.leg.needs_rest(transfer.restart)) {
             let Some(reply) = self.ask(&Command::Rest(transfer.restart)).await? else { return Ok(None) };
-            if reply.code >= 400 {
+            if reply.code >= 400 && transfer.restart > 0 {
                 self.pass_reply(&reply);
                 return Ok(None);
             }
