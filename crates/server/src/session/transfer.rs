@@ -96,7 +96,7 @@ impl Session {
                 let complete = if kept.is_some() { Code::FILE_ACTION_OK } else { Code::TRANSFER_COMPLETE };
                 if let Some(conn) = kept {
                     let (verb, announced) = (record.mode, record.announced);
-                    self.pending = Pending::Kept(Box::new(Kept { conn: *conn, verb, announced }));
+                    self.pending = Pending::Kept(Box::new(Kept { conn, verb, announced }));
                     self.dialogue.channel_unused(Channel::Kept);
                 }
                 let reply = match &done.result {
