@@ -72,12 +72,37 @@ pub(super) async fn punch(plan: &Plan, to: SocketAddr, way: Way) -> Option<bool>
     }
     let command = if to.is_ipv4() { Command::Port } else { Command::Eprt };
     let how = How { port: Some(port), mss: plan.mss, ..How::default() };
-    let tried = attempt(&mut talk, command, &Load::Listing, &how).await;
+    let tried = tokio::select! {
+        tried = attempt(&mut talk, command, &Load::Listing, &how) => tried,
+        // Our answer carries another sequence number than the packet with which we opened the way, and the firewall may
+        // drop it for that: that the server's SYN came counts.
+        () = arrives(from) => return Some(true),
+    };
     if tried.alive {
         talk.quit().await;
     }
-    // The firewall has seen another connection begin there and may lose track of this one: that it came counts.
     Some(matches!(tried.attempt.outcome, Outcome::Works | Outcome::NoTransfer(_)))
+}
+
+/// Waits until the kernel holds a SYN for this port and waits for the rest of the handshake. For ever where the system
+/// does not tell.
+async fn arrives(at: SocketAddr) {
+    let table = if at.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    // The kernel writes it from memory: nobody waits for a disk.
+    while !std::fs::read_to_string(table).is_ok_and(|table| holds_syn(&table, at.port())) {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+}
+
+/// Whether a connection to this port is in state SYN_RECV, 3, in a table of proc(5): number, local address and port,
+/// remote address and port, state.
+fn holds_syn(table: &str, port: u16) -> bool {
+    table.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().and_then(|local| local.rsplit_once(':'));
+        let state = words.nth(1);
+        local.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port)) && state == Some("03")
+    })
 }
 
 /// The server's port 20, and closed ports beside it: the best answer of those.
@@ -87,4 +112,19 @@ pub(super) async fn port_20(to: SocketAddr) -> Option<(Reach, Reach)> {
     let (twenty, a, b) = tokio::join!(at(20), at(19), at(24));
     let answers = |reach: Reach| matches!(reach, Reach::Reset | Reach::Open);
     Some((twenty, if answers(a) { a } else { b }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_open_connection_is_seen_in_the_kernels_table() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr\n\
+                       0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00\n\
+                       1: 0100007F:9C40 0200007F:0014 03 00000000:00000000 01\n\
+                       2: 0100007F:9C41 0200007F:0014 01 00000000:00000000 01\n";
+        assert!(holds_syn(table, 40000));
+        assert!(!holds_syn(table, 3000) && !holds_syn(table, 40001) && !holds_syn(table, 20));
+    }
 }
