@@ -9,12 +9,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_net::{Bound, ClientControlTls, ProxyError, connect_from, listen, prepare_data};
+use portway_net::{Bound, ClientControlTls, ProxyError, prepare_data};
 use portway_pinhole::{PinholeError, Pinholes};
 use portway_proto::{Announced, Refused, Vetted};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::bearing::{connect_bearing, listen_bearing};
 use crate::conn::Stream;
 use crate::hole::OpenHole;
 use crate::{ChannelMode as Mode, DataConn, Facts, Failure, Proven};
@@ -77,13 +78,13 @@ impl Link {
     pub async fn connect(to: Vetted, local: Option<SocketAddr>, within: Duration) -> Result<Self, LinkError> {
         let began = Instant::now();
         let to = to.addr();
-        let stream = match timeout(within, connect_from(local, to)).await {
+        let stream = match timeout(within, connect_bearing(local, to)).await {
             Err(_) => return Err(LinkError::Silent { after: within }),
             Ok(Ok(stream)) => stream,
             // The kernel's pick of a source port may collide with an old connection to the same port.
             Ok(Err(error)) if is_collision(&error) => {
                 let left = within.saturating_sub(began.elapsed());
-                match timeout(left, connect_from(local, to)).await {
+                match timeout(left, connect_bearing(local, to)).await {
                     Err(_) => return Err(LinkError::Silent { after: within }),
                     Ok(stream) => stream.map_err(of_connect)?,
                 }
@@ -170,7 +171,7 @@ impl Listening {
         let skip =
             TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).checked_rem(ports.len()).unwrap_or(0);
         for port in ports.clone().cycle_from(skip) {
-            match listen(SocketAddr::new(home.to_canonical(), port)) {
+            match listen_bearing(SocketAddr::new(home.to_canonical(), port)) {
                 Ok(listener) => {
                     let addr = listener.local_addr().map_err(LinkError::NoSocket)?;
                     return Ok(Self { door: Door::Here(listener), addr, hole: None });

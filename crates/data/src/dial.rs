@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use portway_net::{connect_from, connect_transparent, prepare_data};
+use portway_net::{connect_from, prepare_data};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::bearing::connect_bearing;
 use crate::conn::{ChannelMode, Facts, Proven, Stream};
 use crate::hole::OpenHole;
 use crate::proof::{Judgement, judge};
@@ -83,12 +84,6 @@ impl Dial {
             }
             from.set_port(0);
         }
-        match connect_from(Some(from), self.to).await {
-            // The client takes us for somebody else (TPROXY), and expects this connection from there.
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                connect_transparent(from, self.to).await.map_err(|_| error)
-            }
-            other => other,
-        }
+        connect_bearing(Some(from), self.to).await
     }
 }

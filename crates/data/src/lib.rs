@@ -6,6 +6,7 @@
 //! [`receive_stream`] move the octets.
 
 mod announce;
+mod bearing;
 mod broker;
 mod client;
 mod config;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
+use crate::bearing::listen_bearing;
 use crate::sys;
 
 /// A socket that listens.
@@ -26,14 +27,7 @@ pub(crate) struct Resting {
 impl Listener {
     /// Binds and listens; port 0 is not for this.
     pub(crate) fn bind(at: SocketAddr) -> io::Result<Self> {
-        let socket = match portway_net::listen(at) {
-            // The control connection was on its way to somebody else (TPROXY), and so will this one be.
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                portway_net::listen_transparent(at).map_err(|_| error)?
-            }
-            other => other?,
-        };
-        Ok(Self { socket: sys::watch(socket.into_std()?)?, at })
+        Ok(Self { socket: sys::watch(listen_bearing(at)?.into_std()?)?, at })
     }
 
     /// The address and port listened on.

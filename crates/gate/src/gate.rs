@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::intercept::{GATE_TABLE, Intercept, InterceptError};
 use crate::ledger::Ledger;
-use crate::{GateConfig, session, socket};
+use crate::{Bridge, GateConfig, session, socket};
 
 /// How often holes that nobody uses or closes are looked after, for the log; the kernel shuts them in time.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) config: GateConfig,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) limits: Limits,
+    /// Who ends TLS, with [`AuthTls::Bridge`].
+    pub(crate) bridge: Option<Bridge>,
 }
 
 impl Shared {
@@ -52,7 +54,7 @@ impl Shared {
             Err(_) => ledger,
         });
         let limits = Limits::new(config.max_sessions, config.max_sessions_per_client);
-        Ok(Self { config, ledger, limits })
+        Ok(Self { config, ledger, limits, bridge: None })
     }
 }
 
@@ -60,8 +62,8 @@ impl Shared {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GateError {
-    /// Bridging means ending TLS on both sides, which the relay engine does not do.
-    #[error("--auth-tls bridge ends TLS at the gate, which `portway gate` cannot do; use pass or refuse")]
+    /// Bridging means ending TLS on both sides, which takes an engine that ends connections, and a [`Bridge`].
+    #[error("--auth-tls bridge ends TLS at the gate, and --engine inspect ends nothing; use --engine relay")]
     Bridge,
     /// The packet filter.
     #[error(transparent)]
@@ -78,12 +80,12 @@ pub enum GateError {
 }
 
 impl Gate {
-    /// Makes holes, listeners and rules ready; from then on new control connections wait for [`run`](Self::run).
+    /// Makes holes, listeners and rules ready, with a bridge exactly if the configuration says [`AuthTls::Bridge`]; from then on new control connections wait for [`run`](Self::run).
     ///
     /// # Errors
     /// [`GateError`]; nothing is left behind.
-    pub fn start(config: GateConfig, log: Log) -> Result<Self, GateError> {
-        if config.watch.auth_tls == AuthTls::Bridge {
+    pub fn start(config: GateConfig, bridge: Option<Bridge>, log: Log) -> Result<Self, GateError> {
+        if (config.watch.auth_tls == AuthTls::Bridge) != bridge.is_some() {
             return Err(GateError::Bridge);
         }
         let filter = Filter::install(&config.layout)?;
@@ -96,7 +98,9 @@ impl Gate {
         let detail =
             format!("control ports {:?}, IPv4{}", config.ports, if v6.is_some() { " and IPv6" } else { "" });
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
-        let shared = Arc::new(Shared::new(config, filter, log)?);
+        let mut shared = Shared::new(config, filter, log)?;
+        shared.bridge = bridge;
+        let shared = Arc::new(shared);
         Ok(Self { shared, listeners: [Some(v4), v6].into_iter().flatten().collect(), _intercept: intercept })
     }
 

@@ -10,6 +10,7 @@
 //! - [`Ledger`] is its book: sessions, holes, refusals; the log line of each hole, and the [`Status`].
 
 mod agents;
+mod bridge;
 mod config;
 mod gate;
 mod inspect;
@@ -25,6 +26,7 @@ mod status;
 mod trail;
 
 pub use agents::Agents;
+pub use bridge::{Bridge, Handover};
 pub use config::{GateConfig, ROUTING_TABLE, SOCKET_MARK};
 pub use gate::{Gate, GateError};
 pub use inspect::{Inspect, InspectConfig, MidStream};

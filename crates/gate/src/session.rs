@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::bridge::Handover;
 use crate::gate::Shared;
-use crate::ledger::Asking;
+use crate::ledger::{Asking, Ledger};
 use crate::records::{Found, Records};
 use crate::rows::SessionRow;
 use crate::socket::{connect_as, translated_from};
@@ -44,7 +45,14 @@ struct Session {
     hole: Option<u64>,
     client_ended: bool,
     over: bool,
+    /// It is over here, and goes on under TLS at the bridge.
+    bridged: bool,
+    entry: Entry,
 }
+
+/// The session's line in the book; gone with this value, also where the gate ends and sessions are dropped as they
+/// stand.
+struct Entry(Arc<Ledger>, u64);
 
 /// Whose octets.
 #[derive(Clone, Copy)]
@@ -104,6 +112,7 @@ pub(crate) async fn run(
     };
     let number = shared.ledger.begin(|session| SessionRow { session, ..row.clone() });
     shared.ledger.known_as(number, known_as);
+    let entry = Entry(Arc::clone(&shared.ledger), number);
     let session = Session {
         watch: Watch::new(client_addr.ip(), server_addr.ip(), policy),
         shared,
@@ -120,7 +129,14 @@ pub(crate) async fn run(
         hole: None,
         client_ended: false,
         over: false,
+        bridged: false,
+        entry,
     };
+    if implicit && session.shared.bridge.is_some() {
+        let result = session.hand_over().await;
+        drop(place);
+        return result;
+    }
     let result = session.relay().await;
     drop(place);
     result
@@ -153,10 +169,25 @@ impl Session {
         // Also after an error: whatever ended the session, its hole goes first.
         let rulings = self.watch.on_end();
         let _ = self.perform(rulings).await;
+        if self.bridged {
+            return self.hand_over().await;
+        }
         self.shared.ledger.end(self.number);
         let _ = self.server.shutdown().await;
         linger(&mut self.client).await;
         result
+    }
+
+    /// The server hears no more from here: the bridge asks for a session of its own.
+    async fn hand_over(self) -> io::Result<()> {
+        let Self { shared, row, client, server, client_addr, implicit, entry, .. } = self;
+        drop(server);
+        if let Some(bridge) = &shared.bridge {
+            let (server, seen_as) = (row.server, row.server_seen_as);
+            bridge.serve(Handover { stream: client, client: client_addr, server, seen_as, implicit }).await;
+        }
+        drop(entry);
+        Ok(())
     }
 
     async fn pass_on(&mut self) -> io::Result<()> {
@@ -264,7 +295,17 @@ impl Session {
                 }
                 Ruling::Note(Notice::LoginRefused) => self.login_refused().await?,
                 Ruling::Note(notice) => self.refuse(&notice),
-                // Bridging is refused at the start; whatever else a ruling may be one day ends the session.
+                Ruling::StartTls => {
+                    if self.lines.clear() > 0 {
+                        self.refuse(&Notice::Injected);
+                    } else {
+                        self.shared.ledger.amend(self.number, |row| row.opaque = true);
+                        self.bridged = self.shared.bridge.is_some();
+                    }
+                    self.over = true;
+                    return Ok(());
+                }
+                // Whatever else a ruling may be one day ends the session.
                 _ => {
                     self.over = true;
                     return Ok(());
@@ -394,9 +435,8 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Entry {
     fn drop(&mut self) {
-        // When the gate ends, sessions are dropped where they stand.
-        self.shared.ledger.end(self.number);
+        self.0.end(self.1);
     }
 }

@@ -1,6 +1,7 @@
 //! `portway gate`: the smart firewall.
 
 mod args;
+mod bridge;
 mod config;
 mod enroll;
 mod privileges;

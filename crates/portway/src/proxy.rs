@@ -19,8 +19,9 @@ use portway_proxy::{Filter, Kind, LegConfig, Listener, Proxy, ProxyConfig, Timeo
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::serve::{TlsMode, raise_descriptor_limit, tls};
-pub(crate) use args::ProxyArgs;
+pub(crate) use args::{CA_DIR, ProxyArgs};
 use args::{ProxyCommand, UpstreamTls};
+pub(crate) use ca::load as authority;
 use config::Settings;
 
 /// Runs until it is told to end.

@@ -23,9 +23,9 @@ const CHECKS: usize = 2;
 /// A proxy that is ready to accept.
 #[derive(Clone)]
 pub struct Proxy {
-    shared: Arc<Shared>,
-    drain: Drain,
-    ending: watch::Sender<bool>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) drain: Drain,
+    pub(crate) ending: watch::Sender<bool>,
 }
 
 /// What all sessions share.

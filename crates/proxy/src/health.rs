@@ -51,7 +51,7 @@ async fn check(shared: &Shared, server: &Server) -> Result<(), NoServer> {
         tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(unknown)?.collect();
     let tls = if target.scheme == Scheme::Ftps { Wanted::Implicit } else { Wanted::Nothing };
     // With a header of its own it would be somebody's session.
-    let goal = Goal { host: target.host.clone(), addresses, tls, client: None };
+    let goal = Goal { host: target.host.clone(), addresses, tls, client: None, bears: None };
     let upstream = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts).await?;
     upstream.quit().await;
     Ok(())

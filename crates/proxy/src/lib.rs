@@ -18,6 +18,7 @@ mod health;
 mod login;
 mod routes;
 mod session;
+mod takeover;
 mod upstream;
 
 pub use accept::{Proxy, Shutdown};
@@ -26,3 +27,4 @@ pub use config::{Kind, LegConfig, Listener, ProxyConfig, ProxyHeader, ServerTlsC
 pub use destination::{Destination, DestinationError};
 pub use filter::Filter;
 pub use routes::{Balance, Group, Match, Route, Routes, Scheme, Target, TargetError};
+pub use takeover::Takeover;

@@ -5,6 +5,7 @@ mod carry;
 mod channel;
 mod command;
 mod entrance;
+mod takeover;
 mod transfer;
 mod verdict;
 
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     reached: Option<SocketAddr>,
     /// Where the client's connection was on its way to; our own address but for a transparent proxy.
     called: SocketAddr,
+    /// Another part of this program has accepted it.
+    takeover: Option<takeover::Taken>,
     tls: Option<ControlTls>,
     history: History,
     pending: Pending,
@@ -116,6 +119,7 @@ impl Session {
             local,
             reached,
             called,
+            takeover: None,
             tls: None,
             history: History::new(),
             pending: Pending::Nothing,
@@ -289,7 +293,10 @@ impl Session {
         let config = &self.shared.config;
         let Some(server) = &config.tls else { return Err(End::TLS) };
         let tls = match &config.leaves {
-            Some(leaves) => server.control_as(leaves, &self.called.ip().to_canonical().to_string()),
+            Some(leaves) => {
+                let called = self.reached.unwrap_or(self.called).ip().to_canonical();
+                server.control_as(leaves, &called.to_string())
+            }
             None => server.control(),
         };
         let limit = self.login_by.max(Instant::now() + TLS_PATIENCE);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portway_net::{
-    ClientControlTls, ClientTls, Control, Forwarded, TlsError, connect_first, prepare_control,
+    ClientControlTls, ClientTls, Control, Forwarded, TlsError, connect_as, connect_first, prepare_control,
 };
 use portway_proto::client::{Answer, ClientSession, CommandId, Event};
 use portway_proto::{Command, Mechanism, Protection, RawReply, printable};
@@ -51,6 +51,8 @@ pub(crate) struct Goal {
     pub(crate) tls: Wanted,
     /// Both ends of the client's connection.
     pub(crate) client: Option<Forwarded>,
+    /// Connect with this address, which is the client's: the server sees who it is.
+    pub(crate) bears: Option<SocketAddr>,
 }
 
 /// Whether and how TLS begins.
@@ -144,8 +146,15 @@ impl Upstream {
     }
 
     async fn reach(goal: &Goal, leg: &LegConfig, timeouts: Timeouts) -> Result<Self, NoServer> {
-        let (stream, to) = match connect_first(&goal.addresses, timeouts.connect).await {
-            Ok((stream, to, _)) => (stream, to),
+        let connected = match (goal.bears, goal.addresses.first()) {
+            (Some(client), Some(&to)) => match connect_as(client, to).await {
+                Ok(stream) => Ok((stream, to)),
+                Err(source) => Err(Some((to, source))),
+            },
+            _ => connect_first(&goal.addresses, timeouts.connect).await.map(|(stream, to, _)| (stream, to)),
+        };
+        let (stream, to) = match connected {
+            Ok(connected) => connected,
             Err(Some((to, source))) => return Err(NoServer::Unreachable { to, source }),
             Err(None) => return Err(NoServer::NoneLeft),
         };

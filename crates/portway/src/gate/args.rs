@@ -42,16 +42,25 @@ pub(crate) struct RunArgs {
     /// A port of control connections (repeatable) [default: 21]
     #[arg(long = "port", value_name = "PORT")]
     pub(crate) ports: Vec<u16>,
-    /// A port of control connections that are under TLS from the first octet on, 990 as a rule; they pass unread
+    /// A port of control connections that are under TLS from the first octet on, 990 as a rule; they pass unread, or are bridged
     /// (repeatable) [default: none]
     #[arg(long = "implicit-port", value_name = "PORT")]
     pub(crate) implicit_ports: Vec<u16>,
     /// Take over only what comes in here (repeatable) [default: any interface]
     #[arg(long = "interface", value_name = "NAME")]
     pub(crate) interfaces: Vec<String>,
-    /// What AUTH TLS gets: `pass` (then only announcements by an agent open holes) or `refuse` [default: pass]
+    /// What AUTH TLS gets: `pass` (then only announcements by an agent open holes), `refuse`, or `bridge`: TLS ends
+    /// at the gate, which verifies the server and stands in for it (see --ca-dir) [default: pass]
     #[arg(long, value_enum)]
     pub(crate) auth_tls: Option<AuthTlsArg>,
+    /// With `bridge`: clients are shown certificates in the names of their servers, made by the authority of
+    /// `portway proxy ca` in this folder, which they must trust [default: /etc/portway/proxy]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ca_dir: Option<PathBuf>,
+    /// With `bridge`: servers' certificates must be signed by these authorities, PEM [default: those the system
+    /// trusts]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_ca: Option<PathBuf>,
     /// Refuse CCC, with which a session under TLS becomes readable again
     #[arg(long)]
     pub(crate) no_ccc: bool,
@@ -130,7 +139,7 @@ pub(crate) enum AuthTlsArg {
     Pass,
     /// Refused with the reason.
     Refuse,
-    /// Ended at the gate.
+    /// Ended at the gate, towards both sides.
     Bridge,
 }
 

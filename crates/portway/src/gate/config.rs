@@ -9,6 +9,7 @@ use portway_proto::watch::AuthTls;
 use serde::Deserialize;
 
 use super::args::{AuthTlsArg, Engine, MidStreamArg, RunArgs};
+use super::bridge::BridgeSettings;
 use crate::serve::{LogFormatArg, duration};
 
 /// Everything `gate run` needs to know.
@@ -17,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) engine: Engine,
     pub(crate) inspect: InspectConfig,
     pub(crate) gate: GateConfig,
+    /// With `--auth-tls bridge`.
+    pub(crate) bridge: Option<BridgeSettings>,
     /// Where to listen for agents, and where their certificates are.
     pub(crate) agent: Option<SocketAddr>,
     pub(crate) agent_dir: Option<PathBuf>,
@@ -35,6 +38,8 @@ struct File {
     implicit_ports: Vec<u16>,
     interfaces: Vec<String>,
     auth_tls: Option<AuthTlsArg>,
+    ca_dir: Option<PathBuf>,
+    upstream_ca: Option<PathBuf>,
     no_ccc: bool,
     hole_lifetime: Option<String>,
     deny_ports: Vec<u16>,
@@ -80,7 +85,19 @@ impl Settings {
         gate.watch.auth_tls = match args.auth_tls.or(file.auth_tls).unwrap_or_default() {
             AuthTlsArg::Pass => AuthTls::Pass,
             AuthTlsArg::Refuse => AuthTls::Refuse,
-            AuthTlsArg::Bridge => return Err(GateError::Bridge.into()),
+            AuthTlsArg::Bridge if engine == Engine::Inspect => return Err(GateError::Bridge.into()),
+            AuthTlsArg::Bridge => AuthTls::Bridge,
+        };
+        let (ca_dir, upstream_ca) = (args.ca_dir.or(file.ca_dir), args.upstream_ca.or(file.upstream_ca));
+        let bridge = match gate.watch.auth_tls {
+            AuthTls::Bridge => {
+                let ca_dir = ca_dir.unwrap_or_else(|| crate::proxy::CA_DIR.into());
+                Some(BridgeSettings { ca_dir, upstream_ca })
+            }
+            AuthTls::Pass | AuthTls::Refuse if ca_dir.is_some() || upstream_ca.is_some() => {
+                bail!("--ca-dir and --upstream-ca are for --auth-tls bridge")
+            }
+            AuthTls::Pass | AuthTls::Refuse => None,
         };
         gate.watch.ccc = !(args.no_ccc || file.no_ccc);
         gate.watch.login_first = !(args.before_login || file.before_login);
@@ -127,6 +144,7 @@ impl Settings {
             engine,
             inspect: InspectConfig { mid_stream, ..InspectConfig::default() },
             gate,
+            bridge,
             agent: args.agent.or(file.agent),
             agent_dir: args.agent_dir.or(file.agent_dir),
             status_socket: args.status_socket.or(file.status_socket).unwrap_or_else(|| STATUS_SOCKET.into()),

@@ -33,15 +33,18 @@ async fn gate(settings: Settings) -> Result<ExitCode> {
         Some(at) => Some(agents(at, settings.agent_dir.as_ref())?),
         None => None,
     };
+    let bridge = settings.bridge.as_ref().map(|it| super::bridge::bridge(it, &settings.gate, &log));
+    let bridge = bridge.transpose()?;
     let status = Status::listen(&settings.status_socket)
         .with_context(|| format!("cannot listen on {}", settings.status_socket.display()))?;
     let ports = settings.gate.ports.clone();
     let auth_tls = match settings.gate.watch.auth_tls {
         AuthTls::Refuse => "AUTH TLS refused",
-        _ => "AUTH TLS passed",
+        AuthTls::Bridge => "AUTH TLS bridged",
+        AuthTls::Pass => "AUTH TLS passed",
     };
     let (relay, inspect) = match settings.engine {
-        Engine::Relay => (Some(Gate::start(settings.gate, log.clone())?), None),
+        Engine::Relay => (Some(Gate::start(settings.gate, bridge, log.clone())?), None),
         Engine::Inspect => (None, Some(Inspect::start(settings.gate, &settings.inspect, log.clone())?)),
     };
     let book = || relay.as_ref().map(Gate::ledger).or_else(|| inspect.as_ref().map(Inspect::ledger));

@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use crate::serve::{AddressArg, LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
 
+/// Where the authority of `ca` is kept unless told otherwise.
+pub(crate) const CA_DIR: &str = "/etc/portway/proxy";
+
 /// The flags; each may stand in the configuration file too, and the flag wins.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -116,7 +119,7 @@ pub(crate) enum ProxyCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CaArgs {
     /// Where the authority is kept
-    #[arg(default_value = "/etc/portway/proxy")]
+    #[arg(default_value = CA_DIR)]
     pub(crate) dir: PathBuf,
 }
 

@@ -42,7 +42,7 @@ pub(super) fn make(args: &CaArgs) -> Result<ExitCode> {
 }
 
 /// The authority of `--ca-dir`.
-pub(super) fn load(dir: &Path) -> Result<Arc<Leaves>> {
+pub(crate) fn load(dir: &Path) -> Result<Arc<Leaves>> {
     let file = dir.join(KEY);
     let key = zeroize::Zeroizing::new(fs::read_to_string(&file).with_context(|| {
         format!("no authority at {}; `portway proxy ca {}` makes one", file.display(), dir.display())

@@ -109,11 +109,14 @@ impl Field {
     pub(crate) fn server(self, server: Server) -> Self {
         match server {
             Server::Portway => self.portway(&["--tls", "off"]),
-            Server::Vsftpd => {
-                let commands = [0, 1].map(|family| self.vsftpd(family)).into();
-                self.start(server, commands)
-            }
+            Server::Vsftpd => self.vsftpd_with(""),
         }
+    }
+
+    /// Starts vsftpd behind the gate with more lines of configuration.
+    pub(crate) fn vsftpd_with(self, more: &str) -> Self {
+        let commands = [0, 1].map(|family| self.vsftpd(family, more)).into();
+        self.start(Server::Vsftpd, commands)
     }
 
     /// Starts our own server.
@@ -144,14 +147,14 @@ impl Field {
         self
     }
 
-    fn vsftpd(&self, family: usize) -> Command {
+    fn vsftpd(&self, family: usize, more: &str) -> Command {
         assert!(Path::new("/usr/sbin/vsftpd").is_file(), "vsftpd is missing; apt-get install vsftpd");
         let yes = |on| if on { "YES" } else { "NO" };
         let config = self.folder.join(format!("vsftpd-{family}.conf"));
         let text = format!(
             "listen={}\nlisten_ipv6={}\n{}={}\nlisten_port=21\nbackground=NO\nseccomp_sandbox=NO\n\
              anonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\nanon_root={}\n\
-             secure_chroot_dir={}\nxferlog_enable=NO\nconnect_from_port_20=YES\n",
+             secure_chroot_dir={}\nxferlog_enable=NO\nconnect_from_port_20=YES\n{more}\n",
             yes(family == 0),
             yes(family == 1),
             if family == 0 { "listen_address" } else { "listen_address6" },

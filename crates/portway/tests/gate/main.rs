@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod bridge;
 mod field;
 mod ftps;
 mod inspect;

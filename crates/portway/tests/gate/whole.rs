@@ -201,8 +201,9 @@ fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
         d.client.say(&d.active(d.client_port(5000)));
         d.client.hears("501");
         for (flags, words) in [
-            (&["--auth-tls", "bridge"][..], "ends TLS at the gate"),
-            (&["--engine", "inspect", "--auth-tls", "bridge"], "ends TLS at the gate"),
+            (&["--auth-tls", "bridge", "--ca-dir", "/nowhere"][..], "portway proxy ca"),
+            (&["--engine", "inspect", "--auth-tls", "bridge"], "--engine relay"),
+            (&["--upstream-ca", "ca.pem"], "--auth-tls bridge"),
             (&["--mid-stream", "pass"], "--engine inspect"),
             (&["--hole-lifetime", "61s"], "1s to 60s"),
             (&["--agent", "127.0.0.1:0", "--agent-dir", "/nowhere"], "portway gate enroll"),

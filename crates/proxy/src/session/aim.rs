@@ -33,8 +33,7 @@ impl Session {
             Err(error) => return Ok(Err(self.no_server(&to.host, error))),
         };
         let scheme = if to.implicit_tls() { Scheme::Ftps } else { Scheme::Ftp };
-        self.reach(Goal { host: to.host.clone(), addresses, tls: self.wanted(scheme), client: None }, None)
-            .await
+        self.reach(self.goal(to.host.clone(), addresses, scheme), None).await
     }
 
     /// Connects to where the client's connection was on its way to.
@@ -45,16 +44,19 @@ impl Session {
             true => Err(Denied::Ourselves(to)),
             false => allow.judge_called(to),
         };
-        let host = to.ip().to_canonical().to_string();
+        // What the client called, also where it is translated on the way: that is whom it trusts.
+        let host = self.reached.unwrap_or(to).ip().to_canonical().to_string();
         if let Err(denied) = judged {
             return Ok(Err(self.no_server(&host, denied.into())));
         }
-        let scheme = if to.port() == crate::destination::FTPS { Scheme::Ftps } else { Scheme::Ftp };
+        let implicit = match &self.takeover {
+            Some(taken) => taken.implicit,
+            None => to.port() == crate::destination::FTPS,
+        };
+        let scheme = if implicit { Scheme::Ftps } else { Scheme::Ftp };
         // Who calls by name and shows it under TLS has the certificate checked against that name.
         let named = self.control.tls_info().and_then(|tls| tls.sni.clone());
-        let goal =
-            Goal { host: named.unwrap_or(host), addresses: vec![to], tls: self.wanted(scheme), client: None };
-        self.reach(goal, None).await
+        self.reach(self.goal(named.unwrap_or(host), vec![to], scheme), None).await
     }
 
     /// Connects to the server that the routes choose for this user, or to the next one that is alive.
@@ -87,8 +89,7 @@ impl Session {
                     continue;
                 }
             };
-            let goal =
-                Goal { host: target.host.clone(), addresses, tls: self.wanted(target.scheme), client: None };
+            let goal = self.goal(target.host.clone(), addresses, target.scheme);
             match self.reach(goal, Some(server.enter())).await? {
                 Ok(()) => {
                     server.is_found(true);
@@ -106,9 +107,14 @@ impl Session {
         Ok(Err(last))
     }
 
-    async fn reach(&mut self, mut goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
+    fn goal(&self, host: String, addresses: Vec<SocketAddr>, scheme: Scheme) -> Goal {
+        let client = Some(Forwarded { client: self.peer, reached: self.reached.unwrap_or(self.called) });
+        let bears = self.takeover.as_ref().map(|_| self.peer);
+        Goal { host, addresses, tls: self.wanted(scheme), client, bears }
+    }
+
+    async fn reach(&mut self, goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
         let shared = std::sync::Arc::clone(&self.shared);
-        goal.client = Some(Forwarded { client: self.peer, reached: self.reached.unwrap_or(self.called) });
         let opening = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts);
         let leg = match self.control.attend(opening).await? {
             Ok(leg) => leg,

@@ -1,0 +1,66 @@
+//! `--auth-tls bridge`: sessions under TLS go on at a transparent proxy, which ends TLS on both sides.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use portway_accounts::Throttle;
+use portway_data::{Broker, BrokerConfig, OwnListeners};
+use portway_gate::{Bridge, GateConfig, Handover};
+use portway_net::{ClientTls, ClientTlsOptions, Identity, ServerTls, ServerTlsOptions, Trust};
+use portway_ops::{Limits, Log, Registry};
+use portway_proto::Policy;
+use portway_proxy::{
+    Allow, Filter, Kind, LegConfig, Proxy, ProxyConfig, ServerTlsChoice, Takeover, Timeouts, WayChoice,
+};
+
+/// What a bridge needs to know besides the gate's settings.
+#[derive(Clone, Debug)]
+pub(crate) struct BridgeSettings {
+    /// The authority of `portway proxy ca`, which clients trust.
+    pub(crate) ca_dir: PathBuf,
+    /// The authorities that servers' certificates must be signed by; `None` takes the system's.
+    pub(crate) upstream_ca: Option<PathBuf>,
+}
+
+/// A bridge that shows clients certificates in the name of the server they called, and verifies that server's.
+pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) -> Result<Bridge> {
+    let leaves = crate::proxy::authority(&settings.ca_dir)?;
+    // Never shown: each session gets the certificate of its server.
+    let (identity, ..) = Identity::self_signed(&["portway".to_owned()]).context("TLS towards clients")?;
+    let tls = ServerTls::new(identity, ServerTlsOptions::default()).context("TLS towards clients")?;
+    let trust = settings.upstream_ca.clone().map(Trust::Only);
+    let options = ClientTlsOptions { trust: trust.unwrap_or_default(), ..ClientTlsOptions::default() };
+    let client_tls = ClientTls::new(&options).context("--upstream-ca")?;
+    let broker = Broker::new(BrokerConfig::default()).context("data ports")?;
+    let proxy = Proxy::new(ProxyConfig {
+        kind: Kind::Transparent(Allow::default()),
+        policy: Arc::new(Policy { tls: true, ..Policy::default() }),
+        accounts: None,
+        throttle: Throttle::default(),
+        broker,
+        tls: Some(tls),
+        leaves: Some(leaves),
+        leg: LegConfig {
+            tls: ServerTlsChoice::Auto,
+            client_tls: Some(client_tls),
+            named_authority: settings.upstream_ca.is_some(),
+            mode: WayChoice::Auto,
+            header: None,
+            active_ports: None,
+        },
+        filter: Filter::default(),
+        balancers: Vec::new(),
+        own_listeners: OwnListeners::default(),
+        // The gate counts its sessions, these among them.
+        limits: Limits::new(0, 0),
+        registry: Registry::default(),
+        log: log.clone(),
+        timeouts: Timeouts { idle: gate.idle, connect: gate.connect_within, ..Timeouts::default() },
+    });
+    Ok(Bridge::new(move |handover: Handover| {
+        let proxy = proxy.clone();
+        let Handover { stream, client, server, seen_as, implicit } = handover;
+        async move { proxy.take_over(Takeover { stream, client, server, seen_as, implicit }).await }
+    }))
+}
