@@ -117,6 +117,8 @@ impl Connection {
         // Files whose turn did not come before the data connection was gone.
         let mut again: VecDeque<T> = VecDeque::new();
         let (mut window, mut fresh) = (WINDOW, true);
+        // The last upload whose octets were under way when one before it was refused.
+        let mut doubtful: Option<CommandId> = None;
         loop {
             if flights.is_empty() && self.kept().is_none() {
                 if again.is_empty() && left.peek().is_none() {
@@ -154,7 +156,15 @@ impl Connection {
                 alone.push(job);
                 break;
             };
-            match ending.finish(&job, &moved, &reply) {
+            let finished = match doubtful {
+                // A server that does not close the connection takes one file's octets for the next one's.
+                Some(last) if transfer <= last => None,
+                _ => ending.finish(&job, &moved, &reply),
+            };
+            if is_upload(&job) && reply.code >= 400 {
+                doubtful = flights.back().map(|(_, last)| *last).or(doubtful);
+            }
+            match finished {
                 Some(result) => {
                     window = WINDOW.min(window + 1);
                     if result.is_ok() {
@@ -180,12 +190,8 @@ impl Connection {
     /// The end of one file; `None` if the control connection is of no more use.
     async fn land<T: Small>(&mut self, job: &T, transfer: CommandId) -> Option<(Moved, RawReply)> {
         let first = self.answer_to(transfer).await?;
-        let upload = matches!(job.command(), Command::Stor(_));
-        let moved = if first.reply.code >= 400 {
-            if upload {
-                // The server closes it, see above.
-                self.keep(None);
-            }
+        let (upload, begun) = (is_upload(job), first.reply.code < 400);
+        let moved = if !begun {
             Moved::failed()
         } else if upload {
             Moved { octets: Vec::new(), count: job.size(), end: DataEnd::Clean }
@@ -198,7 +204,12 @@ impl Connection {
         } else {
             Moved::failed()
         };
-        Some((moved, self.last_answer(first).await?))
+        let last = self.last_answer(first).await?;
+        if last.code >= 400 && (upload || begun) {
+            // The server closes it, see above; if not, nobody knows where the next file begins.
+            self.keep(None);
+        }
+        Some((moved, last))
     }
 
     /// Sends blocks, unless the server has closed the connection; then the replies say what it has.
@@ -262,4 +273,8 @@ impl Connection {
         }
         Err(Error::new(Phase::Command, Cause::Refused { command: "MODE S".to_owned(), reply }))
     }
+}
+
+fn is_upload(job: &impl Small) -> bool {
+    matches!(job.command(), Command::Stor(_))
 }
