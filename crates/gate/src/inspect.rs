@@ -42,6 +42,10 @@ const KEPT_IN_ALL: usize = 64 << 20;
 /// What every dialogue may keep even then.
 const KEPT_ANYWAY: usize = 4096;
 
+/// Connections that are remembered at most, those that were never answered to and those that are over included; from
+/// half of this on it is a flood.
+const CONNECTIONS: usize = 1 << 16;
+
 /// Settings of this engine alone.
 #[derive(Clone, Debug)]
 pub struct InspectConfig {
@@ -203,13 +207,11 @@ impl Flows {
                 self.all.remove(&(segment.from, segment.to));
                 Fate::Rewrite(flow::without_payload(segment, packet))
             }
-            0x12 if is_control(segment.from.port()) => match Flow::answered(&self.shared, segment, now) {
-                Some(flow) => {
-                    self.all.insert((segment.to, segment.from), flow);
-                    Fate::Rewrite(flow::without_payload(segment, packet))
-                }
-                None => Fate::Rewrite(segment.rewritten(packet, segment.seq, flag::RST | flag::ACK, &[])),
-            },
+            0x12 if is_control(segment.from.port()) && self.all.len() >= CONNECTIONS => Fate::Drop,
+            0x12 if is_control(segment.from.port()) => {
+                self.all.insert((segment.to, segment.from), Flow::answered(segment, now));
+                Fate::Rewrite(flow::without_payload(segment, packet))
+            }
             // The end of a connection that was never one: a closed port says no.
             _ if segment.has(flag::RST) => Fate::Rewrite(flow::without_payload(segment, packet)),
             0x10 if self.mid_stream == MidStream::Pass => Fate::Pass,
@@ -219,8 +221,9 @@ impl Flows {
 
     fn sweep(&mut self, now: Instant) {
         let (shared, kept) = (&self.shared, &mut self.kept);
+        let flood = self.all.len() > CONNECTIONS / 2;
         self.all.retain(|_, flow| {
-            let stays = flow.stays(shared, now);
+            let stays = flow.stays(shared, flood, now);
             if !stays {
                 *kept = kept.saturating_sub(flow.held());
             }

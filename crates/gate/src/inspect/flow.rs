@@ -13,6 +13,8 @@ use crate::gate::Shared;
 
 /// How long the client may take to answer the server's SYN.
 const HANDSHAKE: Duration = Duration::from_secs(30);
+/// The same while others fill the table. Who needs longer is let in when the server repeats its answer.
+const HURRIED: Duration = Duration::from_secs(3);
 /// How long what is sent once more still finds its connection after the end.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long a connection that was cut off is remembered, so that both ends learn of it.
@@ -41,8 +43,8 @@ pub(crate) struct Flow {
 
 #[derive(Debug)]
 enum Stage {
-    /// The server has answered the SYN.
-    Answered { client: SocketAddr, server: SocketAddr, syns: [u32; 2], place: Ticket },
+    /// The server has answered the SYN. Whoever forges addresses gets as far as this, so that it costs no place.
+    Answered { client: SocketAddr, server: SocketAddr, syns: [u32; 2] },
     /// Both have spoken.
     Open(Box<Open>),
     /// It was cut off: whoever still sends is reset.
@@ -61,18 +63,11 @@ struct Open {
 }
 
 impl Flow {
-    /// A connection whose server answers; `None` if there are too many.
-    pub(crate) fn answered(shared: &Shared, answer: &Segment, now: Instant) -> Option<Self> {
-        let place = match shared.limits.admit(answer.to.ip()) {
-            Ok(place) => place,
-            Err(refusal) => {
-                shared.ledger.turn_away(answer.to.ip(), refusal);
-                return None;
-            }
-        };
+    /// A connection whose server answers.
+    pub(crate) fn answered(answer: &Segment, now: Instant) -> Self {
         let (client, server) = (answer.to, answer.from);
         let syns = [answer.ack.wrapping_sub(1), answer.seq];
-        Some(Self { stage: Stage::Answered { client, server, syns, place }, seen: now })
+        Self { stage: Stage::Answered { client, server, syns }, seen: now }
     }
 
     /// Octets in memory.
@@ -84,11 +79,12 @@ impl Flow {
         matches!(self.stage, Stage::Over)
     }
 
-    /// Whether to remember it any longer; what has been silent for too long is cut off.
-    pub(crate) fn stays(&mut self, shared: &Shared, now: Instant) -> bool {
+    /// Whether to remember it any longer; what has been silent for too long is cut off. In a flood of SYNs the
+    /// client has less time to answer.
+    pub(crate) fn stays(&mut self, shared: &Shared, flood: bool, now: Instant) -> bool {
         let silent = now.saturating_duration_since(self.seen);
         match &self.stage {
-            Stage::Answered { .. } => silent < HANDSHAKE,
+            Stage::Answered { .. } => silent < if flood { HURRIED } else { HANDSHAKE },
             Stage::Over => silent < CUT,
             Stage::Open(open) if open.ended => silent < LINGER,
             Stage::Open(open) => {
@@ -144,13 +140,18 @@ impl Flow {
                 // Octets that overtake the handshake come again.
                 return Fate::Drop;
             }
+            let place = match shared.limits.admit(client.ip()) {
+                Ok(place) => place,
+                Err(refusal) => {
+                    shared.ledger.turn_away(client.ip(), refusal);
+                    self.cut(shared, now);
+                    return Fate::Reset;
+                }
+            };
             let Ok((session, watch, implicit)) = Session::begin(shared, *client, *server) else {
                 return Fate::Drop;
             };
             let dialogue = Dialogue::new(*syns, watch, implicit);
-            let Stage::Answered { place, .. } = std::mem::replace(&mut self.stage, Stage::Over) else {
-                return Fate::Drop;
-            };
             self.stage =
                 Stage::Open(Box::new(Open { dialogue, session, renewed: None, ended: false, _place: place }));
         }
@@ -207,14 +208,8 @@ impl Flow {
                 (Side::Server, true) if open.dialogue.lane(Side::Server).syn() == segment.seq => pass,
                 (Side::Server, true) if open.renewed == Some(expected) => {
                     self.end(shared);
-                    self.stage = Stage::Over;
-                    match Self::answered(shared, segment, now) {
-                        Some(flow) => {
-                            *self = flow;
-                            pass
-                        }
-                        None => Fate::Reset,
-                    }
+                    *self = Self::answered(segment, now);
+                    pass
                 }
                 _ => Fate::Drop,
             },

@@ -45,6 +45,7 @@ fn rules(config: &GateConfig) -> String {
         let names = config.interfaces.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
         if names.is_empty() { String::new() } else { format!("{way} {{ {names} }} ") }
     });
+    // An answer to a SYN that nobody sent is not worth a place in the engine's table.
     format!(
         "table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\ntable inet {GATE_TABLE} {{
 {TRANSLATE}
@@ -58,6 +59,7 @@ fn rules(config: &GateConfig) -> String {
     }}
     chain before {{
         type filter hook forward priority {PRIORITY}; policy accept;
+        {goes}tcp sport {{ {ports} }} tcp flags & (syn | ack) == syn | ack ct state invalid drop
         {comes}tcp dport {{ {ports} }} jump hold
         {goes}tcp sport {{ {ports} }} jump hold
     }}

@@ -223,6 +223,37 @@ fn octets_on_a_syn_come_again_and_are_read_once() {
 }
 
 #[test]
+fn handshakes_that_nobody_ends_take_no_place() {
+    inside("packets::handshakes_that_nobody_ends_take_no_place", || {
+        let stage = Stage::new(&["--engine", "inspect", "--max-sessions-per-address", "2"]);
+        for family in BOTH {
+            for port in 40_010..40_014 {
+                let mut raw = Raw::new(&stage.field.lab.client, family, port, 99);
+                raw.segment(99, SYN, b"");
+                assert!(raw.hears(|heard| heard.flags & SYN != 0).is_some(), "the server has answered");
+            }
+            let _sessions = [stage.session(family), stage.session(family)];
+        }
+    });
+}
+
+#[test]
+fn answers_to_nobody_do_not_pass() {
+    inside("packets::answers_to_nobody_do_not_pass", || {
+        let stage = Stage::new(INSPECT);
+        for family in BOTH {
+            // From the server's machine, from its control port, to a client that has asked for nothing.
+            let from =
+                Raw::between(&stage.field.lab.server, at(SERVER[family], 21), at(CLIENT[family], 50_000));
+            let mut there =
+                Raw::between(&stage.field.lab.client, at(CLIENT[family], 50_000), at(SERVER[family], 21));
+            from.segment(5, SYN | ACK, b"");
+            assert!(there.hears(|heard| heard.flags & SYN != 0).is_none(), "it has passed");
+        }
+    });
+}
+
+#[test]
 fn segments_of_no_connection_are_reset_at_once() {
     inside("packets::segments_of_no_connection_are_reset_at_once", || {
         let stage = Stage::new(INSPECT);

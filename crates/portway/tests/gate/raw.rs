@@ -46,8 +46,12 @@ pub(crate) struct Heard {
 impl Raw {
     /// On the client's machine, from this port, its first sequence number being `seq`.
     pub(crate) fn new(client: &Host, family: usize, port: u16, seq: u32) -> Self {
-        let (from, to) = (at(CLIENT[family], port), at(SERVER[family], 21));
-        let (send, read) = client.run(move || {
+        Self { seq, ..Self::between(client, at(CLIENT[family], port), at(SERVER[family], 21)) }
+    }
+
+    /// On any machine, from one place to another.
+    pub(crate) fn between(host: &Host, from: SocketAddr, to: SocketAddr) -> Self {
+        let (send, read) = host.run(move || {
             let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let open = |protocol: Protocol| {
                 socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol)).unwrap()
@@ -62,7 +66,7 @@ impl Raw {
             (open(ipproto::RAW), open(ipproto::TCP))
         });
         set_socket_timeout(&read, Timeout::Recv, Some(Duration::from_millis(20))).unwrap();
-        Self { send, read, from, to, seq, ack: 0, text: Vec::new() }
+        Self { send, read, from, to, seq: 0, ack: 0, text: Vec::new() }
     }
 
     /// Shakes hands; what it sends from then on has the numbers it is told.
