@@ -22,7 +22,7 @@ mod stages;
 
 pub(crate) use blocks::Ahead;
 pub use receive::{receive_file, receive_stream};
-pub use relay::{RelayError, relay};
+pub use relay::{RelayError, Watcher, relay, relay_watched};
 pub use send::{send_file, send_stream};
 
 /// Sees every octet of the file, in order, in the form it has on disk.

@@ -11,7 +11,7 @@ use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
 use tokio::net::TcpListener;
 
-use crate::{Allow, Filter, Routes};
+use crate::{Allow, Filter, Inspect, Routes};
 
 /// The parts that all sessions share.
 pub struct ProxyConfig {
@@ -33,6 +33,8 @@ pub struct ProxyConfig {
     pub leg: LegConfig,
     /// Which commands pass.
     pub filter: Filter,
+    /// Who looks into files that pass. Default `None`.
+    pub inspect: Option<Inspect>,
     /// Balancers in front: their connections begin with a PROXY header and are whose that says.
     pub balancers: Vec<Network>,
     /// Where this program listens, which no client gets to by way of us.

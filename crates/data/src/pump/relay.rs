@@ -1,6 +1,9 @@
 //! From one data connection to another: what a proxy does.
 
-use tokio::io::Interest;
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
+use tokio::time::timeout;
 
 use super::buffer::{Buffer, LARGE};
 use super::line::Line;
@@ -35,6 +38,24 @@ pub async fn relay(
     options: Options<'_>,
     progress: &Progress,
 ) -> Result<Received, RelayError> {
+    relay_watched(from, to, options, progress, None).await
+}
+
+/// Somebody who sees a copy of what is relayed.
+pub type Watcher<'a> = &'a mut (dyn AsyncWrite + Send + Unpin);
+
+/// As [`relay`], with a copy for a watcher, who sees octets before the peer does. A slow one slows the transfer down;
+/// one that takes no more is left alone.
+///
+/// # Errors
+/// As [`relay`].
+pub async fn relay_watched(
+    from: &mut DataConn,
+    to: &mut DataConn,
+    options: Options<'_>,
+    progress: &Progress,
+    watcher: Option<Watcher<'_>>,
+) -> Result<Received, RelayError> {
     let Options { stall, limit_rate, .. } = options;
     let inward = Options { stall, ..Options::default() };
     let outward = Options { stall, limit_rate, ..Options::default() };
@@ -43,11 +64,12 @@ pub async fn relay(
     let done = {
         let mut source = Line::new(from, Way::Receiving, &inward, &arriving).map_err(RelayError::From)?;
         let mut sink = Line::new(to, Way::Sending, &outward, progress).map_err(RelayError::To)?;
-        let plain = matches!((&*source.stream, &*sink.stream), (Stream::Plain(_), Stream::Plain(_)));
+        let plain = watcher.is_none()
+            && matches!((&*source.stream, &*sink.stream), (Stream::Plain(_), Stream::Plain(_)));
         let moved = match plain.then(Pipe::new) {
             Some(Ok(pipe)) => by_kernel(&mut source, &mut sink, pipe).await?,
             // Also without a descriptor to spare.
-            _ => by_buffer(&mut source, &mut sink).await?,
+            _ => by_buffer(&mut source, &mut sink, watcher, stall).await?,
         };
         Received { octets: moved, wire: moved }
     };
@@ -55,7 +77,12 @@ pub async fn relay(
     Ok(done)
 }
 
-async fn by_buffer(source: &mut Line<'_>, sink: &mut Line<'_>) -> Result<u64, RelayError> {
+async fn by_buffer(
+    source: &mut Line<'_>,
+    sink: &mut Line<'_>,
+    mut watcher: Option<Watcher<'_>>,
+    stall: Duration,
+) -> Result<u64, RelayError> {
     let mut buf = Buffer::of(LARGE as u64);
     let mut total = 0;
     loop {
@@ -63,6 +90,14 @@ async fn by_buffer(source: &mut Line<'_>, sink: &mut Line<'_>) -> Result<u64, Re
         let octets = buf.get(..received).unwrap_or_default();
         if octets.is_empty() {
             return Ok(total);
+        }
+        if let Some(watching) = &mut watcher
+            && timeout(stall, watching.write_all(octets))
+                .await
+                .map_err(|_| RelayError::To(Failure::Stalled { quiet: stall }))?
+                .is_err()
+        {
+            watcher = None;
         }
         sink.write_all(octets).await.map_err(RelayError::To)?;
         sink.pace.counted(received);
@@ -112,5 +147,5 @@ async fn by_kernel(source: &mut Line<'_>, sink: &mut Line<'_>, pipe: Pipe) -> Re
 
 #[cfg(not(target_os = "linux"))]
 async fn by_kernel(source: &mut Line<'_>, sink: &mut Line<'_>, _: Pipe) -> Result<u64, RelayError> {
-    by_buffer(source, sink).await
+    by_buffer(source, sink, None, Duration::ZERO).await
 }

@@ -50,6 +50,7 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
             active_ports: None,
         },
         filter: Filter::default(),
+        inspect: None,
         balancers: Vec::new(),
         own_listeners: OwnListeners::default(),
         // The gate counts its sessions, these among them.

@@ -47,6 +47,11 @@ pub(crate) struct ProxyArgs {
     /// Refuse every change
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Let this command of the shell look into each file that passes: it reads a copy on its standard input; exit
+    /// status 0 passes the file, any other breaks the transfer off with 550 and the command's first line of output.
+    /// PORTWAY_VERB, _PATH, _USER, _CLIENT, _SERVER and _RESTART (octets left out) are in its environment
+    #[arg(long, value_name = "CMD")]
+    pub(crate) inspect_command: Option<String>,
     /// TLS towards servers: `auto` as the client's, `required`, or `off` [default: auto]
     #[arg(long, value_enum, value_name = "auto|required|off")]
     pub(crate) upstream_tls: Option<UpstreamTls>,

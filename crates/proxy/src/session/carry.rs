@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portway_data::{DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, relay};
+use portway_data::{
+    DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, Watcher, relay_watched,
+};
 use portway_net::ClientControlTls;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::Pending;
+use crate::inspect::Inspection;
 use crate::upstream::Channel;
 
 /// Which way the octets go.
@@ -29,6 +32,8 @@ pub(super) struct Carry {
     pub(super) server_ip: IpAddr,
     /// How long a data connection may take to come, or stand still.
     pub(super) patience: Duration,
+    /// Who looks into the file.
+    pub(super) inspection: Option<Inspection>,
 }
 
 /// How it ended.
@@ -52,6 +57,8 @@ pub(super) struct BothFacts {
 pub(super) enum Broken {
     Client(Failure),
     Server(String, &'static str),
+    /// The inspection refused it, with this reason.
+    Content(String),
 }
 
 impl Broken {
@@ -66,7 +73,7 @@ impl Carry {
     /// `go` is notified when the server has said that it begins. A client in active mode is connected to only
     /// then, so that no connection tells it of a transfer that never was.
     pub(super) async fn run(self, go: &Notify, progress: &Progress) -> Carried {
-        let Self { way, client, server, server_tls, server_ip, patience } = self;
+        let Self { way, client, server, server_tls, server_ip, patience, mut inspection } = self;
         let mut facts = BothFacts::default();
         let server_side = async {
             let link = match server {
@@ -97,14 +104,43 @@ impl Carry {
         let on = |client: bool, failure: Failure| {
             if client { Broken::Client(failure) } else { Broken::server(&failure) }
         };
-        let result = match relay(&mut from, &mut to, options, progress).await {
+        // Taken out, so that the command can be waited for meanwhile.
+        let mut input = inspection.as_mut().and_then(|inspection| inspection.input.take());
+        let relayed = {
+            let watcher = input.as_mut().map(|input| input as Watcher<'_>);
+            tokio::select! {
+                biased;
+                reason = refused(&mut inspection) => Err(reason),
+                relayed = relay_watched(&mut from, &mut to, options, progress, watcher) => Ok(relayed),
+            }
+        };
+        drop(input);
+        let relayed = match relayed {
+            Ok(relayed) => relayed,
+            Err(reason) => {
+                return Carried { sink: None, facts, result: Err(Broken::Content(reason)) };
+            }
+        };
+        let result = match relayed {
             // The end mark is answered at once: some servers wait for that before they say 226.
             Ok(_) => from.finish().await.map_err(|failure| on(from_client, failure)),
             Err(RelayError::From(failure)) => Err(on(from_client, failure)),
             Err(RelayError::To(failure)) => Err(on(to_client, failure)),
         };
+        let result = match (result, &mut inspection) {
+            (Ok(()), Some(inspection)) => inspection.verdict().await.map_err(Broken::Content),
+            (result, _) => result,
+        };
         let sink = result.is_ok().then_some(to);
         Carried { sink, facts, result }
+    }
+}
+
+/// The reason of an inspection that refuses the file early; never comes if there is none.
+async fn refused(inspection: &mut Option<Inspection>) -> String {
+    match inspection {
+        Some(inspection) => inspection.refuses().await,
+        None => std::future::pending().await,
     }
 }
 

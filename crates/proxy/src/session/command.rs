@@ -113,6 +113,13 @@ impl Session {
             self.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
             return Ok(());
         }
+        if matches!(command, Command::Mode(portway_proto::Mode::Deflate))
+            && self.shared.config.inspect.is_some()
+        {
+            let text = "MODE: only S (stream) passes the proxy, which looks into files.";
+            self.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
+            return Ok(());
+        }
         if self.dialogue.user().is_none() {
             let action = self.dialogue.line(line);
             return self.act(action).await;

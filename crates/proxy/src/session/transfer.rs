@@ -19,6 +19,7 @@ use super::channel::Pending;
 use super::command::not_connected;
 use super::verdict::Record;
 use super::{End, Session};
+use crate::inspect::{Inspection, Subject};
 use crate::upstream::{Lost, Opened};
 
 /// How long the server may take to explain a data connection that broke.
@@ -66,12 +67,26 @@ impl Session {
     async fn transfer(&mut self, transfer: &Transfer<'_>, command: Command<'_>) -> Result<(), End> {
         let began = Instant::now();
         let pending = std::mem::replace(&mut self.pending, Pending::Nothing);
+        let inspection = match self.inspect(&transfer.kind, transfer.restart) {
+            Ok(inspection) => inspection,
+            Err(error) => {
+                let text =
+                    format!("The proxy cannot look into this file now ({error}), so it does not pass.");
+                self.say(Code::FILE_UNAVAILABLE, text);
+                return Ok(());
+            }
+        };
         let Some(opened) = self.open_server_side(transfer).await? else { return Ok(()) };
         let Some(server) = &mut self.upstream else {
             self.control.queue(&not_connected());
             return Ok(());
         };
         let direction = direction(&transfer.kind);
+        // Whatever stands there is what we have let through of it.
+        let discard = match transfer.kind {
+            TransferKind::Stor(name) if inspection.is_some() && transfer.restart == 0 => Some(name),
+            _ => None,
+        };
         let record = Record {
             verb: transfer.kind.verb().name(),
             path: Shown::from(name_of(&transfer.kind)),
@@ -84,6 +99,7 @@ impl Session {
             ascii: transfer.representation == Representation::Ascii,
             compressed: transfer.mode == Mode::Deflate,
             restart: transfer.restart,
+            discard: discard.map(<[u8]>::to_vec),
         };
         let id = match server.leg.send(&command).await {
             Ok(Ok(id)) => id,
@@ -101,6 +117,7 @@ impl Session {
             server_tls: server.leg.data_tls(),
             server_ip: server.leg.peer().ip(),
             patience: timeouts.data,
+            inspection,
         };
         self.entry.set_state(SessionState::Transferring);
         let info = TransferInfo { verb: record.verb, path: record.path.clone(), direction };
@@ -326,7 +343,28 @@ impl Session {
             self.upstream = None;
             return self.server_lost(&lost);
         }
+        if let (Some("content"), Some(name)) = (cause, &record.discard) {
+            // Servers that keep nothing of an upload that broke say 550, which is all right, too.
+            self.ask(&Command::Dele(name)).await?;
+        }
         Ok(())
+    }
+
+    /// Starts the command that looks into a file; listings are none.
+    fn inspect(&self, kind: &TransferKind<'_>, restart: u64) -> io::Result<Option<Inspection>> {
+        let Some(inspect) = &self.shared.config.inspect else { return Ok(None) };
+        let (Some(server), false) = (&self.upstream, direction(kind) == Direction::List) else {
+            return Ok(None);
+        };
+        let subject = Subject {
+            verb: kind.verb().name(),
+            path: name_of(kind),
+            user: &server.user,
+            client: self.peer.ip().to_canonical(),
+            server: server.leg.host(),
+            restart,
+        };
+        inspect.start(&subject).map(Some)
     }
 
     fn aborted(&mut self) {

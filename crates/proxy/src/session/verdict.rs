@@ -23,6 +23,8 @@ pub(super) struct Record {
     pub(super) ascii: bool,
     pub(super) compressed: bool,
     pub(super) restart: u64,
+    /// A new file on the server that must not stay if the inspection refuses it.
+    pub(super) discard: Option<Vec<u8>>,
 }
 
 impl Session {
@@ -41,6 +43,10 @@ impl Session {
             (Some(Err(Broken::Client(failure))), _) => {
                 self.log_no_channel(record.mode, record.announced, failure.cause(), &failure);
                 (Reply::new(failure.code(), capitalized(&format!("{failure}."))), Some(failure.cause()))
+            }
+            (Some(Err(Broken::Content(reason))), _) => {
+                let text = format!("The proxy's inspection of the content refused this file: {reason}.");
+                (Reply::new(Code::FILE_UNAVAILABLE, text), Some("content"))
             }
             // Reset after the final reply with nothing sent: how some servers end an empty listing.
             (Some(Err(Broken::Server(why, cause))), Some(_)) if good && progress.octets() > 0 => {

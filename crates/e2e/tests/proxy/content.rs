@@ -1,0 +1,61 @@
+//! Files are looked into as they pass.
+
+use std::io::Write as _;
+
+use portway_e2e::bytes;
+
+use crate::world::{ANN, at, forward, logged, server, through};
+
+/// Refuses whatever has this word in it.
+const SCAN: &str = "if grep -q EICAR; then echo \"found EICAR in $PORTWAY_PATH\"; exit 1; fi";
+
+#[test]
+fn an_upload_that_the_inspection_refuses_gets_550_and_does_not_stay() {
+    let (server, file) = server();
+    let proxy = forward(&["--inspect-command", SCAN]);
+    let mut control = through(&proxy, server.port().unwrap());
+    let bad = [&bytes(3, 300_000)[..], b"EICAR", &bytes(4, 100_000)].concat();
+    let mut data = control.begin("STOR bad").unwrap();
+    // It may be cut off before the end.
+    let _ = data.write_all(&bad);
+    let _ = data.finish();
+    let said = control.expect_reply(550).unwrap().to_string();
+    assert!(said.contains("found EICAR in bad"), "{said}");
+    assert!(!server.tree.at("bad").exists());
+    logged(&proxy, &["transfer", "\"content\""]);
+    // The session goes on, and what is clean passes both ways.
+    control.store("STOR good", &file).unwrap();
+    assert_eq!(server.tree.read("good").unwrap(), file);
+    assert_eq!(control.fetch("RETR f").unwrap(), file);
+    // Nobody hides by compression.
+    control.expect("MODE Z", 504).unwrap();
+}
+
+#[test]
+fn a_download_that_the_inspection_refuses_breaks_off_with_550() {
+    let (server, file) = server();
+    server.tree.write("bad", &[&file[..], b"EICAR"].concat()).unwrap();
+    let proxy = forward(&["--inspect-command", SCAN]);
+    let mut control = through(&proxy, server.port().unwrap());
+    let mut data = control.begin("RETR bad").unwrap();
+    // What ends in order is whole; this does not end in order.
+    assert!(data.read_all().is_err());
+    drop(data);
+    let said = control.expect_reply(550).unwrap().to_string();
+    assert!(said.contains("found EICAR in bad"), "{said}");
+    assert_eq!(control.fetch("RETR f").unwrap(), file);
+}
+
+#[test]
+fn curl_is_told_why_and_a_command_that_cannot_say_yes_says_no() {
+    let (server, _) = server();
+    let proxy = forward(&["--inspect-command", "exec /nowhere/scanner"]);
+    let home = portway_e2e::Tree::new().unwrap();
+    let who = at(server.port().unwrap()).replace(':', "%3A").replace('@', "%40");
+    let url = format!("ftp://{who}:{}@{}/f", ANN.1.replace(' ', "%20"), proxy.port().unwrap());
+    let curl = portway_e2e::Program::new("curl", "curl").unwrap().folder(home.path());
+    let done = curl.args(["-sS", "-v", "-m", "30", "-o", "got", &url]).run().unwrap();
+    assert!(!done.success);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("550 The proxy's inspection"), "{said}");
+}
