@@ -64,7 +64,8 @@ impl Inspect {
                 let mut words = Vec::new();
                 let _ = (&mut stdout).take(MOST_WORDS).read_to_end(&mut words).await;
                 // It may go on talking.
-                let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
+                let mut rest = [0; 512];
+                while stdout.read(&mut rest).await.is_ok_and(|octets| octets > 0) {}
                 words
             })
         });
