@@ -12,6 +12,7 @@ mod hostile;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod losses;
+mod recipes;
 mod reverse;
 mod transparent;
 mod world;
