@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use portway_accounts::Throttle;
 use portway_admin::{Admin, Facts};
@@ -56,13 +56,9 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         Some(found) => Some(ServerTls::new(found.identity.clone(), tls::options(&settings)).context("TLS")?),
         None => None,
     };
-    let filter = pinholes::start(&settings.pinholes, settings.agent_dir.as_ref())?;
-    if run_as.is_some() && filter.needs_root {
-        bail!(
-            "--pinholes nft: this process would change the packet filter itself, and --run-as gives the right to \
-             do so (CAP_NET_ADMIN) away; start portway-holed, or leave one of the two out"
-        );
-    }
+    let filter = || pinholes::start(&settings.pinholes, settings.agent_dir.as_ref());
+    // The keys to a gate may be root's alone to read.
+    let early = matches!(settings.pinholes, args::PinholesArg::Agent(_)).then(filter).transpose()?;
     let own = OwnListeners::default();
     let mut listeners = Vec::new();
     let plain = settings.listen.iter().map(|addr| (addr, false));
@@ -85,6 +81,12 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         // The ports are open; nothing else needs root.
         user.take_effect()?;
     }
+    // The packet filter is opened by whom we have become, now as later, or not at all.
+    let filter = match (early, &run_as) {
+        (Some(filter), _) => filter,
+        (None, Some(_)) => filter().context("--run-as gives root's rights away")?,
+        (None, None) => filter()?,
+    };
     log.record(Start {
         version: env!("CARGO_PKG_VERSION"),
         root: Shown::from(root.to_string_lossy().as_ref()),

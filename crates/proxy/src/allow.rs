@@ -92,7 +92,8 @@ impl Allow {
 
 impl Allow {
     /// Judges where a transparent proxy's client is on its way to. It could go there without us, so that nothing is
-    /// special about private addresses; rules are kept to.
+    /// special about private addresses; rules are kept to. Link-local ones pass no router (RFC 3927 §7, RFC 4291
+    /// §2.5.6): what answers there is this machine's neighbour, such as the metadata service of its cloud.
     ///
     /// # Errors
     /// [`Denied`].
@@ -100,7 +101,7 @@ impl Allow {
         let ip = to.ip().to_canonical();
         let listed = self.0.is_empty() || self.0.iter().any(|rule| rule.lists(&ip.to_string(), ip));
         match special(ip) {
-            Some(special) if !special.may_be_listed || ip.is_loopback() => {
+            Some(special) if !special.may_be_listed || ip.is_loopback() || special.kind == LINK_LOCAL => {
                 Err(Denied::Special { ip, kind: special.kind })
             }
             _ if listed => Ok(()),
@@ -142,6 +143,8 @@ struct Special {
     may_be_listed: bool,
 }
 
+const LINK_LOCAL: &str = "a link-local";
+
 const fn kind(kind: &'static str, prefix: u8) -> Option<Special> {
     Some(Special { kind, prefix, private: false, may_be_listed: true })
 }
@@ -171,7 +174,7 @@ fn special_v4(ip: Ipv4Addr) -> Option<Special> {
         [100, 64..=127, ..] => kind("a shared (carrier NAT)", 10),
         [127, ..] => kind("a loopback", 8),
         // 169.254.169.254 answers for cloud metadata.
-        [169, 254, ..] => kind("a link-local", 16),
+        [169, 254, ..] => kind(LINK_LOCAL, 16),
         [192, 0, 0, _] => kind("a special-purpose", 24),
         [198, 18..=19, ..] => kind("a benchmarking", 15),
         [224..=239, ..] => never("a multicast"),
@@ -189,7 +192,7 @@ fn special_v6(ip: Ipv6Addr) -> Option<Special> {
     }
     match ip.segments() {
         [0xff00..=0xffff, ..] => never("a multicast"),
-        [0xfe80..=0xfebf, ..] => kind("a link-local", 10),
+        [0xfe80..=0xfebf, ..] => kind(LINK_LOCAL, 10),
         [0xfec0..=0xfeff, ..] => private(10),
         [0xfc00..=0xfdff, ..] => private(7),
         [0x2001, 0, ..] => kind("a Teredo", 32),
@@ -294,6 +297,18 @@ mod tests {
             "5f00::1",
         ] {
             assert!(!allowed("", "h", ip), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_called_address_may_be_private_but_none_that_no_router_leads_to() {
+        let called =
+            |ip: &str| Allow::default().judge_called(SocketAddr::new(ip.parse().unwrap(), 21)).is_ok();
+        assert!(["10.0.0.1", "8.8.8.8", "fd00::1", "100.64.0.1"].into_iter().all(called));
+        for ip in
+            ["127.0.0.1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "224.0.0.1"]
+        {
+            assert!(!called(ip), "{ip}");
         }
     }
 

@@ -18,8 +18,6 @@ const LIFETIME: Duration = Duration::from_secs(10);
 pub(crate) struct Filter {
     pub(crate) pinholes: Arc<dyn Pinholes>,
     pub(crate) detail: Option<&'static str>,
-    /// Whether every hole takes a right that this process has now.
-    pub(crate) needs_root: bool,
 }
 
 /// Makes ready what the flag asks for. Whoever asks for pinholes has a filter that drops, so it is an error to
@@ -27,16 +25,12 @@ pub(crate) struct Filter {
 pub(crate) fn start(wanted: &PinholesArg, agent_dir: Option<&PathBuf>) -> Result<Filter> {
     let socket = match wanted {
         PinholesArg::None => {
-            return Ok(Filter { pinholes: Arc::new(NoFilter), detail: None, needs_root: false });
+            return Ok(Filter { pinholes: Arc::new(NoFilter), detail: None });
         }
         PinholesArg::Agent(gate) => {
             let tls = crate::gate::server_tls(agent_dir).context("--pinholes agent")?;
             let pinholes = Arc::new(Brief(Arc::new(AgentPinholes::start(*gate, tls))));
-            return Ok(Filter {
-                pinholes,
-                detail: Some("a gate on another machine, by mutual TLS"),
-                needs_root: false,
-            });
+            return Ok(Filter { pinholes, detail: Some("a gate on another machine, by mutual TLS") });
         }
         PinholesArg::Nft(socket) => socket,
     };
@@ -49,8 +43,7 @@ pub(crate) fn start(wanted: &PinholesArg, agent_dir: Option<&PathBuf>) -> Result
         Way::Helper => "nftables through portway-holed",
         Way::Direct => "nftables by this process, table inet portway",
     };
-    let needs_root = started.way == Way::Direct;
-    Ok(Filter { pinholes: Arc::new(Brief(started.pinholes)), detail: Some(detail), needs_root })
+    Ok(Filter { pinholes: Arc::new(Brief(started.pinholes)), detail: Some(detail) })
 }
 
 /// Holes that live no longer than [`LIFETIME`], however long the server waits for a data connection.
