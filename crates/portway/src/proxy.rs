@@ -2,6 +2,7 @@
 
 mod args;
 mod ca;
+mod commands;
 mod config;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
 use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink};
 use portway_proto::Policy;
-use portway_proxy::{Filter, Inspect, Kind, LegConfig, Listener, Proxy, ProxyConfig, Timeouts};
+use portway_proxy::{Inspect, Kind, LegConfig, Listener, Proxy, ProxyConfig, Timeouts};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::serve::{TlsMode, raise_descriptor_limit, tls};
@@ -90,8 +91,8 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         tls: client_side,
         leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
         leg,
-        filter: Filter { read_only: settings.read_only, unknown: settings.pass_unknown },
         inspect: settings.inspect_command.clone().map(Inspect::new),
+        filter: settings.filter.clone(),
         balancers: settings.balancers.clone(),
         own_listeners: own,
         limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),

@@ -3,6 +3,7 @@
 use portway_proto::{Code, Phase, Policy, RawReply, Reply, Support, VERBS, Verb};
 
 use crate::Filter;
+use crate::rules::{self, Sender};
 
 /// What the proxy answers itself; a server's word about it means nothing to the client.
 const OURS: &[Verb] = &[
@@ -29,7 +30,7 @@ const OURS: &[Verb] = &[
 const PLAIN: &[&[u8]] = &[b"UTF8", b"TVFS"];
 
 /// The lines that the proxy adds.
-fn own_lines(policy: &Policy) -> Vec<&'static str> {
+fn own_lines(policy: &Policy, filter: &Filter, sender: Sender<'_>) -> Vec<&'static str> {
     let mut lines = vec!["EPRT", "EPSV", "PASV"];
     if policy.tls {
         lines.extend(["AUTH TLS", "PBSZ", "PROT"]);
@@ -37,18 +38,22 @@ fn own_lines(policy: &Policy) -> Vec<&'static str> {
             lines.push("CCC");
         }
     }
+    lines.retain(|line| {
+        let name = line.split(' ').next().unwrap_or_default();
+        Verb::read(name.as_bytes()).is_none_or(|verb| !rules::hides(&filter.rules, verb, None, sender))
+    });
     lines
 }
 
 /// The FEAT reply (RFC 2389 §3.2): the server's lines as far as we pass them on, and ours. `None` for what the
 /// server said if there is none yet.
-pub(crate) fn feat(server: Option<&RawReply>, policy: &Policy, filter: &Filter) -> Reply {
+pub(crate) fn feat(server: Option<&RawReply>, policy: &Policy, filter: &Filter, sender: Sender<'_>) -> Reply {
     let mut reply = Reply::new(Code::SYSTEM_STATUS, "Features:");
-    for line in own_lines(policy) {
+    for line in own_lines(policy, filter, sender) {
         reply = reply.line(line);
     }
     for line in server.into_iter().flat_map(features) {
-        if passes(line, filter) {
+        if passes(line, filter, sender) {
             reply = reply.line_octets(line);
         }
     }
@@ -61,8 +66,9 @@ fn features(reply: &RawReply) -> impl Iterator<Item = &[u8]> {
     inner.unwrap_or_default().iter().map(|line| line.trim_ascii())
 }
 
-fn passes(line: &[u8], filter: &Filter) -> bool {
-    let name = line.split(|&b| b == b' ').next().unwrap_or_default();
+fn passes(line: &[u8], filter: &Filter, sender: Sender<'_>) -> bool {
+    let mut words = line.split(|&b| b == b' ');
+    let name = words.next().unwrap_or_default();
     // Block mode keeps data connections, and ours carry one transfer each.
     if line.eq_ignore_ascii_case(b"MODE B") {
         return false;
@@ -72,13 +78,17 @@ fn passes(line: &[u8], filter: &Filter) -> bool {
     }
     match Verb::read(name) {
         Some(verb) if OURS.contains(&verb) => false,
-        Some(verb) => is_passed(verb, filter),
+        Some(Verb::Site) => is_passed(Verb::Site, words.next(), filter, sender),
+        Some(verb) => is_passed(verb, None, filter, sender),
         None => filter.unknown,
     }
 }
 
 /// Whether a verb of the table goes to the server.
-fn is_passed(verb: Verb, filter: &Filter) -> bool {
+fn is_passed(verb: Verb, site: Option<&[u8]>, filter: &Filter, sender: Sender<'_>) -> bool {
+    if rules::hides(&filter.rules, verb, site, sender) {
+        return false;
+    }
     if matches!(verb.info().support, Support::Refused(_)) {
         return filter.unknown;
     }
@@ -86,7 +96,7 @@ fn is_passed(verb: Verb, filter: &Filter) -> bool {
 }
 
 /// Verbs that a read-only proxy keeps back.
-const WRITING: &[Verb] = &[
+pub(crate) const WRITING: &[Verb] = &[
     Verb::Appe,
     Verb::Comb,
     Verb::Dele,
@@ -103,18 +113,18 @@ const WRITING: &[Verb] = &[
 
 /// The HELP reply: the verbs that the server lists and we pass on, and those that we answer. A server that
 /// lists none is taken to have all.
-pub(crate) fn help(server: Option<&RawReply>, filter: &Filter) -> Reply {
+pub(crate) fn help(server: Option<&RawReply>, filter: &Filter, sender: Sender<'_>) -> Reply {
     let listed = server.map(words).unwrap_or_default();
     let known = |verb: Verb| listed.is_empty() || listed.contains(&verb);
     let names: Vec<&str> = VERBS
         .iter()
         .filter(|row| {
             if OURS.contains(&row.verb) {
-                row.verb != Verb::Acct
+                row.verb != Verb::Acct && !rules::hides(&filter.rules, row.verb, None, sender)
             } else {
                 // Before a login nobody knows what the server has.
                 let asked = server.is_some() || row.needs == Phase::Connected;
-                asked && known(row.verb) && is_passed(row.verb, filter)
+                asked && known(row.verb) && is_passed(row.verb, None, filter, sender)
             }
         })
         .map(|row| row.name)
@@ -140,6 +150,8 @@ fn words(reply: &RawReply) -> Vec<Verb> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOBODY: Sender<'_> = Sender { user: b"", host: "", directory: None };
 
     fn raw(code: u16, lines: &[&str]) -> RawReply {
         RawReply { code, lines: lines.iter().map(|line| line.as_bytes().to_vec()).collect() }
@@ -170,7 +182,7 @@ mod tests {
                 "End",
             ],
         );
-        let with_tls = text(&feat(Some(&server), &Policy::default(), &Filter::default()));
+        let with_tls = text(&feat(Some(&server), &Policy::default(), &Filter::default(), NOBODY));
         let wanted = [
             "Features:",
             "EPRT",
@@ -189,17 +201,17 @@ mod tests {
         ];
         assert_eq!(with_tls, wanted);
         let plain = Policy { tls: false, ..Policy::default() };
-        let without = text(&feat(None, &plain, &Filter::default()));
+        let without = text(&feat(None, &plain, &Filter::default(), NOBODY));
         assert_eq!(without, ["Features:", "EPRT", "EPSV", "PASV", "End"]);
         let refused = raw(500, &["What?"]);
-        assert_eq!(text(&feat(Some(&refused), &plain, &Filter::default())), without);
+        assert_eq!(text(&feat(Some(&refused), &plain, &Filter::default(), NOBODY)), without);
     }
 
     #[test]
     fn help_lists_what_the_server_has_and_the_proxy_adds() {
         let server =
             raw(214, &["The following commands are recognized.", " ABOR CWD RETR STOR XYZZY", "Help OK."]);
-        let all = text(&help(Some(&server), &Filter::default())).join(" ");
+        let all = text(&help(Some(&server), &Filter::default(), NOBODY)).join(" ");
         for word in ["EPSV", "AUTH", "CWD", "RETR", "STOR"] {
             assert!(all.split(' ').any(|w| w == word), "{word} in {all}");
         }
@@ -207,6 +219,6 @@ mod tests {
             assert!(!all.split(' ').any(|w| w == word), "{word} in {all}");
         }
         let reader = Filter { read_only: true, ..Filter::default() };
-        assert!(!text(&help(Some(&server), &reader)).join(" ").contains("STOR"));
+        assert!(!text(&help(Some(&server), &reader, NOBODY)).join(" ").contains("STOR"));
     }
 }

@@ -1,6 +1,10 @@
 //! Which commands pass to the server.
 
+use std::sync::Arc;
+
 use portway_proto::{Code, Command, Reply, Site};
+
+use crate::CommandRule;
 
 /// Judges commands before they are passed on. The default passes every verb that portway knows and no other.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +13,8 @@ pub struct Filter {
     pub read_only: bool,
     /// Verbs outside the table of verbs pass, too. Default false: what a server does with them nobody knows.
     pub unknown: bool,
+    /// Rules about single commands, judged first. Default none.
+    pub rules: Arc<[CommandRule]>,
 }
 
 impl Filter {
@@ -65,7 +71,7 @@ mod tests {
 
     #[test]
     fn read_only_lets_through_what_only_reads() {
-        let filter = Filter { read_only: true, unknown: true };
+        let filter = Filter { read_only: true, unknown: true, ..Filter::default() };
         for (line, passes) in [
             ("RETR a", true),
             ("LIST", true),

@@ -216,31 +216,9 @@ impl Match {
     }
 }
 
-/// Whether the text has the form of the pattern.
+/// Whether the text has the form of the pattern, in any letter case.
 fn like(pattern: &[u8], text: &[u8]) -> bool {
-    // Where the last star stands, and how much of the text it has taken: the only place to go back to.
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(wanted) if text.get(t).is_some_and(|octet| octet.eq_ignore_ascii_case(wanted)) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    t = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|&b| b == b'*')
+    crate::rules::glob(pattern, text, true)
 }
 
 /// One row of the table of routes.

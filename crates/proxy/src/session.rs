@@ -5,6 +5,7 @@ mod carry;
 mod channel;
 mod command;
 mod entrance;
+mod ruled;
 mod takeover;
 mod transfer;
 mod verdict;
@@ -69,6 +70,10 @@ struct Server {
     /// The name given to USER there.
     user: Vec<u8>,
     features: Option<RawReply>,
+    /// The name that was let in, by which rules are chosen; empty before.
+    accepted: Vec<u8>,
+    /// The directory as the server told it, until something may have changed it.
+    directory: Option<Vec<u8>>,
     _place: Option<Place>,
 }
 

@@ -14,5 +14,6 @@ mod lab;
 mod losses;
 mod recipes;
 mod reverse;
+mod rules;
 mod transparent;
 mod world;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use portway_data::Network;
-use portway_proxy::{Balance, ProxyHeader, Rule, ServerTlsChoice, Target, WayChoice};
+use portway_proxy::{Balance, ProxyHeader, Rule, ServerTlsChoice, Target, VerbPattern, WayChoice};
 use serde::Deserialize;
 
 use crate::serve::{AddressArg, LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
@@ -52,6 +52,10 @@ pub(crate) struct ProxyArgs {
     /// PORTWAY_VERB, _PATH, _USER, _CLIENT, _SERVER and _RESTART (octets left out) are in its environment
     #[arg(long, value_name = "CMD")]
     pub(crate) inspect_command: Option<String>,
+    /// Keep this command back from servers: a verb, `SITE CHMOD`, or a class: @write, @read, @list, @active,
+    /// @passive (repeatable; the configuration file has rules by argument and user)
+    #[arg(long, value_name = "VERB")]
+    pub(crate) deny: Vec<VerbPattern>,
     /// TLS towards servers: `auto` as the client's, `required`, or `off` [default: auto]
     #[arg(long, value_enum, value_name = "auto|required|off")]
     pub(crate) upstream_tls: Option<UpstreamTls>,

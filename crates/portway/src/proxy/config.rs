@@ -12,6 +12,7 @@ use portway_proxy::{Allow, Balance, Filter, Group, Kind, Match, Route, Routes, R
 use serde::Deserialize;
 
 use super::args::{BalanceArg, HeaderArg, ProxyArgs, UpstreamMode, UpstreamTls};
+use super::commands::{self, CommandEntry};
 use crate::serve::{LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
 
 /// Everything `proxy` needs to know.
@@ -21,9 +22,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) implicit: Vec<SocketAddr>,
     pub(crate) users: Vec<UserArg>,
-    pub(crate) read_only: bool,
     pub(crate) inspect_command: Option<String>,
-    pub(crate) pass_unknown: bool,
+    pub(crate) filter: Filter,
     pub(crate) upstream_tls: UpstreamTls,
     pub(crate) upstream_ca: Option<PathBuf>,
     pub(crate) upstream_mode: UpstreamMode,
@@ -76,6 +76,8 @@ struct File {
     max_sessions: Option<usize>,
     max_sessions_per_address: Option<usize>,
     log_format: Option<LogFormatArg>,
+    /// Rules about single commands; the first row that decides wins.
+    commands: Vec<CommandEntry>,
     /// Reverse: groups of servers by name.
     servers: BTreeMap<String, ServersEntry>,
     /// Reverse: whom each group serves; the first row that fits decides.
@@ -99,13 +101,20 @@ struct RouteEntry {
     /// The name of a group.
     to: String,
     read_only: bool,
+    /// Rules about single commands, judged before those of all routes.
+    commands: Vec<CommandEntry>,
 }
 
 impl Settings {
     /// Reads the file, if one is named, and puts the flags over it.
     pub(crate) fn gather(args: ProxyArgs) -> Result<Self> {
         let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
-        let kind = kind(&args, &file)?;
+        let filter = Filter {
+            read_only: args.read_only || file.read_only,
+            unknown: file.pass_unknown,
+            rules: commands::rules(&args.deny, &[&file.commands])?.into(),
+        };
+        let kind = kind(&args, &file, &filter)?;
         let either = |flags: Vec<SocketAddr>, file| if flags.is_empty() { file } else { flags };
         let listen = either(args.listen, file.listen);
         let implicit = either(args.implicit, file.implicit);
@@ -161,9 +170,8 @@ impl Settings {
             listen,
             implicit,
             users,
-            read_only: args.read_only || file.read_only,
             inspect_command: args.inspect_command.or(file.inspect_command),
-            pass_unknown: file.pass_unknown,
+            filter,
             upstream_tls: args.upstream_tls.or(file.upstream_tls).unwrap_or_default(),
             upstream_ca: args.upstream_ca.or(file.upstream_ca),
             upstream_mode: args.upstream_mode.or(file.upstream_mode).unwrap_or_default(),
@@ -199,7 +207,7 @@ impl Settings {
 }
 
 /// Whose proxy it is. A kind on the command line overrules the file's.
-fn kind(args: &ProxyArgs, file: &File) -> Result<Kind> {
+fn kind(args: &ProxyArgs, file: &File, filter: &Filter) -> Result<Kind> {
     let by_flag = args.forward || args.transparent || !args.reverse.is_empty();
     let (forward, transparent) = match by_flag {
         true => (args.forward, args.transparent),
@@ -212,7 +220,7 @@ fn kind(args: &ProxyArgs, file: &File) -> Result<Kind> {
     let reverse = !urls.is_empty() || (!by_flag && !file.routes.is_empty());
     match (forward, reverse, transparent) {
         (true, false, false) => Ok(Kind::Forward(Allow::new(rules(args, file)?))),
-        (false, true, false) => Ok(Kind::Reverse(routes(urls, args.balance, file)?)),
+        (false, true, false) => Ok(Kind::Reverse(routes(urls, args, file, filter)?)),
         (false, false, true) => Ok(Kind::Transparent(Allow::new(rules(args, file)?))),
         (false, false, false) => {
             bail!("say what the proxy is to do: --forward, --reverse URL or --transparent")
@@ -228,8 +236,8 @@ fn rules(args: &ProxyArgs, file: &File) -> Result<Vec<Rule>> {
     }
 }
 
-fn routes(urls: Vec<Target>, balance: Option<BalanceArg>, file: &File) -> Result<Routes> {
-    let balance = balance.or(file.balance).unwrap_or_default();
+fn routes(urls: Vec<Target>, args: &ProxyArgs, file: &File, filter: &Filter) -> Result<Routes> {
+    let balance = args.balance.or(file.balance).unwrap_or_default();
     let mut groups = BTreeMap::new();
     for (name, entry) in &file.servers {
         if entry.urls.is_empty() {
@@ -251,9 +259,12 @@ fn routes(urls: Vec<Target>, balance: Option<BalanceArg>, file: &File) -> Result
             sni: entry.sni.clone(),
             clients: clients.collect::<Result<_, _>>().context("clients of a route")?,
         };
-        let read_only = entry.read_only || file.read_only;
-        let filter = read_only.then_some(Filter { read_only, unknown: file.pass_unknown });
-        rows.push(Route { when, group: Arc::clone(group), filter });
+        let filter = Filter {
+            read_only: entry.read_only || filter.read_only,
+            unknown: filter.unknown,
+            rules: commands::rules(&args.deny, &[&entry.commands, &file.commands])?.into(),
+        };
+        rows.push(Route { when, group: Arc::clone(group), filter: Some(filter) });
     }
     if !urls.is_empty() {
         let group = Arc::new(Group::new(urls, Balance::from(balance)));
@@ -301,6 +312,10 @@ mod tests {
 
     #[test]
     fn routes_of_a_file_lead_to_servers_of_the_file() {
+        let read = |file: File| {
+            let line = Line::try_parse_from(["proxy"]).expect("no flags");
+            kind(&line.args, &file, &Filter::default())
+        };
         let file: File = toml::from_str(
             r#"
             upstream_tls = "required"
@@ -315,9 +330,9 @@ mod tests {
             "#,
         )
         .expect("a file");
-        assert!(routes(Vec::new(), None, &file).is_ok());
+        assert!(read(file).is_ok());
         let lost: File = toml::from_str("[[routes]]\nto = \"nowhere\"").expect("a file");
-        assert!(routes(Vec::new(), None, &lost).is_err());
+        assert!(read(lost).is_err());
         assert!(toml::from_str::<File>("revers = []").is_err());
     }
 }

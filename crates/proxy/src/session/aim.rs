@@ -131,7 +131,14 @@ impl Session {
             from: leg.local(),
             tls: leg.tls_version(),
         });
-        self.upstream = Some(Box::new(Server { leg, user: Vec::new(), features: None, _place: place }));
+        self.upstream = Some(Box::new(Server {
+            leg,
+            user: Vec::new(),
+            features: None,
+            accepted: Vec::new(),
+            directory: None,
+            _place: place,
+        }));
         Ok(Ok(()))
     }
 

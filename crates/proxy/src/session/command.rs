@@ -4,6 +4,7 @@ use portway_proto::{Action, Code, Command, Reply, Site};
 
 use super::{End, Session};
 use crate::features;
+use crate::rules::Ruled;
 use crate::{Kind, login};
 
 impl Session {
@@ -13,6 +14,23 @@ impl Session {
             let action = self.dialogue.line(line);
             return self.act(action).await;
         };
+        match self.ruled(&command).await? {
+            Ruled::Pass => self.serve_line(line, command).await,
+            Ruled::Denied(reply) => {
+                self.control.queue(&reply);
+                Ok(())
+            }
+            Ruled::Instead(line) => match Command::parse(&line) {
+                Ok(command) => self.serve_line(&line, command).await,
+                Err(error) => {
+                    self.control.queue(&error.reply());
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    async fn serve_line(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
         match command {
             Command::User(_) | Command::Pass(_) | Command::Acct(_) => self.enter(line, command).await,
             // What concerns the client's own leg never reaches the server.
@@ -148,7 +166,7 @@ impl Session {
             }
             known => known,
         };
-        let reply = features::feat(known.as_ref(), &self.shared.config.policy, &self.filter);
+        let reply = features::feat(known.as_ref(), &self.shared.config.policy, &self.filter, self.sender());
         self.control.queue(&reply);
         Ok(())
     }
@@ -180,7 +198,7 @@ impl Session {
             },
             None => None,
         };
-        self.control.queue(&features::help(server.as_ref(), &self.filter));
+        self.control.queue(&features::help(server.as_ref(), &self.filter, self.sender()));
         Ok(())
     }
 

@@ -178,6 +178,10 @@ impl Session {
             _ => reply,
         };
         self.log_login(Some("refused_by_server"));
+        // Some servers go on with the old login, and then PASS is answered 230 again.
+        if let Some(server) = &mut self.upstream {
+            server.user.clone_from(&server.accepted);
+        }
         match self.dialogue.verified(Verdict::Rejected) {
             Action::Close(reply) => {
                 self.control.queue(&reply);
@@ -194,7 +198,9 @@ impl Session {
     fn is_in(&mut self) {
         let _ = self.dialogue.verified(Verdict::Accepted(String::new()));
         self.log_login(None);
-        let Some(server) = &self.upstream else { return };
+        let Some(server) = &mut self.upstream else { return };
+        server.accepted.clone_from(&server.user);
+        server.directory = None;
         let name = name_at(&server.user, server.leg.host());
         if let Some(tls) = &self.tls {
             tls.belong_to(Some(&name));
