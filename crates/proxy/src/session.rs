@@ -203,6 +203,11 @@ impl Session {
     async fn wait(&mut self) -> Result<(), End> {
         let idle = Instant::now() + self.shared.config.timeouts.idle;
         let quiet = if self.dialogue.user().is_some() { idle } else { self.login_by.min(idle) };
+        // Who chatters without pause is never found waiting.
+        if self.dialogue.user().is_none() && Instant::now() >= self.login_by {
+            self.control.queue(&Reply::new(Code::UNAVAILABLE, "No login for too long; closing."));
+            return Err(End::IDLE);
+        }
         let lost = loop {
             tokio::select! {
                 biased;

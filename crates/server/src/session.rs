@@ -166,6 +166,11 @@ impl Session {
         } else {
             self.login_by.min(Instant::now() + self.idle)
         };
+        // Who chatters without pause is never found waiting.
+        if self.user.is_none() && Instant::now() >= self.login_by {
+            self.control.queue(&Reply::new(Code::UNAVAILABLE, "No login for too long; closing."));
+            return Err(End::IDLE);
+        }
         loop {
             tokio::select! {
                 biased;

@@ -30,6 +30,28 @@ async fn a_stranger_gets_no_more_time_by_rein() {
 }
 
 #[tokio::test]
+async fn a_stranger_gets_no_more_time_by_chatter_without_pause() {
+    let login = Duration::from_millis(300);
+    let site = Site::with(|config| config.timeouts = Timeouts { login, ..Timeouts::default() });
+    let mut stranger = site.connect().await;
+    let chatter = ["NOOP"; 200];
+    let talking = async {
+        loop {
+            // The next lines are there before the answers to the last ones are read.
+            stranger.send(&chatter).await;
+            for _ in chatter {
+                match stranger.code().await {
+                    200 => {}
+                    code => return code,
+                }
+            }
+        }
+    };
+    let last = tokio::time::timeout(PATIENCE, talking).await.expect("the session ends");
+    assert_eq!(last, 421);
+}
+
+#[tokio::test]
 async fn rein_forgets_what_the_user_had_set() {
     let site = Site::open();
     let mut ann = site.ann().await;
