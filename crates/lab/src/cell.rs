@@ -142,6 +142,8 @@ impl Cell {
             {
                 Piece::Agent
             }
+            // Others tell it nothing.
+            (.., Place::Between) if self.tls && self.scenario.needs_hole(self.mode) => Piece::Bridge,
             (.., Place::Between) => Piece::Gate,
             _ => Piece::None,
         }
@@ -149,14 +151,13 @@ impl Cell {
 
     /// Whether portway promises that the file arrives.
     ///
-    /// Not where the server announces to no gate what the gate cannot read (a bridge would read it for him), nor
-    /// where the firewall is on the machine of a client or server that opens none.
+    /// Not where the firewall is on the machine of a client or server that opens none.
     #[must_use]
     pub fn promised(&self) -> bool {
         self.cure == Cure::Portway
             && (!self.scenario.needs_hole(self.mode)
                 || match self.piece() {
-                    Piece::Agent | Piece::Server | Piece::Client => true,
+                    Piece::Agent | Piece::Bridge | Piece::Server | Piece::Client => true,
                     Piece::Gate => !self.tls,
                     Piece::None => false,
                 })
@@ -172,6 +173,8 @@ pub enum Piece {
     Gate,
     /// The same, and `portway serve --pinholes agent:…` tells the one that is in the way.
     Agent,
+    /// `portway gate run --auth-tls bridge` on each machine between client and server.
+    Bridge,
     /// `portway serve --pinholes nft`.
     Server,
     /// `portway get --pinholes nft`.
@@ -277,7 +280,7 @@ mod tests {
         let get = find(Scenario::ClientHost, Mode::Active, true, Client::Portway, Server::Vsftpd);
         assert_eq!(get, Some((Piece::Client, true)));
         let theirs = |mode, tls| find(Scenario::ServerSide, mode, tls, Client::Lftp, Server::Vsftpd);
-        assert_eq!(theirs(Mode::Passive, true), Some((Piece::Gate, false)));
+        assert_eq!(theirs(Mode::Passive, true), Some((Piece::Bridge, true)));
         assert_eq!(theirs(Mode::Active, true), Some((Piece::Gate, true)));
     }
 }

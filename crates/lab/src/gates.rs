@@ -26,6 +26,19 @@ pub(crate) fn enroll(folder: &Path) -> Result<(), LabError> {
     feed("portway gate enroll", &mut command, "")
 }
 
+/// Makes the authority in whose name gates stand in for servers, and lists it beside the server's certificate: behind
+/// a gate there may be another.
+pub(crate) fn trust(folder: &Path) -> Result<(), LabError> {
+    let mut command = ourselves();
+    command.args(["proxy", "ca"]).arg(folder.join("ca"));
+    feed("portway proxy ca", &mut command, "")?;
+    let mut trusted = Vec::new();
+    for file in ["server.pem", "ca/proxy-ca.pem"] {
+        trusted.extend(std::fs::read(folder.join(file)).map_err(LabError::system("no certificate"))?);
+    }
+    std::fs::write(folder.join("trusted.pem"), trusted).map_err(LabError::system("no certificate"))
+}
+
 /// Starts the gate on the `index`-th machine between, and waits until it says that it is ready.
 pub(crate) fn start(cell: &Cell, host: &Host, folder: &Path, index: usize) -> Result<(), LabError> {
     let log = folder.join(format!("gate-{index}.log"));
@@ -35,6 +48,10 @@ pub(crate) fn start(cell: &Cell, host: &Host, folder: &Path, index: usize) -> Re
     if cell.piece() == Piece::Agent && index == in_the_way(cell).0 {
         command.args(["--agent", &format!("{}:{AGENT}", in_the_way(cell).1), "--agent-dir"]);
         command.arg(folder.join("agent"));
+    }
+    if cell.piece() == Piece::Bridge {
+        command.args(["--auth-tls", "bridge", "--ca-dir"]).arg(folder.join("ca"));
+        command.arg("--upstream-ca").arg(folder.join("trusted.pem"));
     }
     host.run(move || {
         let mut child = spawn(&mut command, &log)?;

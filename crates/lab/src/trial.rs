@@ -47,7 +47,13 @@ pub(crate) fn perform(cell: &Cell, limit: Duration, folder: &Path) -> Result<Out
     if cell.piece() == Piece::Agent {
         gates::enroll(folder)?;
     }
-    if matches!(cell.piece(), Piece::Gate | Piece::Agent) {
+    if cell.server == Server::Vsftpd && cell.tls {
+        certificate(folder)?;
+    }
+    if cell.piece() == Piece::Bridge {
+        gates::trust(folder)?;
+    }
+    if matches!(cell.piece(), Piece::Gate | Piece::Agent | Piece::Bridge) {
         for (index, gate) in network.gates.iter().enumerate() {
             gates::start(cell, gate, folder, index)?;
         }
@@ -143,13 +149,22 @@ fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<
     ]);
     if tls {
         lines.push(format!("rsa_cert_file={0}\nrsa_private_key_file={0}", certificate.display()));
-        let made = Identity::self_signed(&["ftp.lab".to_owned()]);
-        let (_, chain, key) = made.map_err(|why| LabError::Inside(format!("no certificate: {why}")))?;
-        let both = format!("{}{chain}", key.as_str());
-        std::fs::write(&certificate, both).map_err(LabError::system("no certificate"))?;
     }
     lines.push(String::new());
     std::fs::write(file, lines.join("\n")).map_err(LabError::system("no configuration for vsftpd"))
+}
+
+/// A certificate in all names that a client may call the server by, alone and with its key.
+fn certificate(folder: &Path) -> Result<(), LabError> {
+    let names: Vec<String> =
+        ["ftp.lab"].iter().chain(&SERVER).chain(&GATE_AT_CLIENT).map(|&name| name.to_owned()).collect();
+    let made = Identity::self_signed(&names);
+    let (_, chain, key) = made.map_err(|why| LabError::Inside(format!("no certificate: {why}")))?;
+    let write = |name, text: &str| std::fs::write(folder.join(name), text);
+    let both = format!("{}{chain}", key.as_str());
+    write("certificate.pem", &both)
+        .and_then(|()| write("server.pem", &chain))
+        .map_err(LabError::system("no certificate"))
 }
 
 /// Waits until what was started `is` as wanted, or has ended, or has had its time.

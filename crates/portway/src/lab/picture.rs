@@ -28,8 +28,7 @@ A firewall that does not know the announced port drops that connection. Cures:
    helper     the kernel reads the announcement; with TLS (ftps) it cannot
    portway    the firewall is told which port, for whom, once
 works: the file arrived. blocked: silence, until the client's patience or the time was over. refused: an error.
-*: portway promises nothing here: under TLS another server tells the gate nothing (a bridge would have to read for it),
-   and another client or server opens no firewall on its own machine.
+*: portway promises nothing here: another client or server opens no firewall on its own machine.
 "
     .to_owned()
 }
