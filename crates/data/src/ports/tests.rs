@@ -55,6 +55,16 @@ async fn a_port_taken_by_another_program_is_passed_over() {
 
 #[tokio::test]
 async fn an_address_that_is_not_ours_is_an_error_and_not_a_full_range() {
+    // Who may bear the addresses of others (TPROXY) gets a port there; this thread gives that right away.
+    rustix::thread::set_capabilities(
+        None,
+        rustix::thread::CapabilitySets {
+            effective: rustix::thread::CapabilitySet::empty(),
+            permitted: rustix::thread::CapabilitySet::empty(),
+            inheritable: rustix::thread::CapabilitySet::empty(),
+        },
+    )
+    .unwrap();
     let pool = Arc::new(PortPool::new(quiet_range(2)));
     let foreign = Tenant { home: "192.0.2.200:0".parse().unwrap(), ..tenant() };
     assert!(matches!(pool.lease(&foreign), Err(NoPort::Bind(_))));

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_last_word_may_hold_escaped_blanks() {
         assert_eq!(last_word("get a\\ b/c"), (4, "a b/c".to_owned()));
-        assert_eq!(last_word("get größe x "), (13, String::new()));
+        assert_eq!(last_word("get größe x "), (14, String::new()));
         assert_eq!(last_word("ge"), (0, "ge".to_owned()));
     }
 }

@@ -36,7 +36,7 @@ const VERBS: &[Verb] = &[
     Verb(&["append"],                      "FILE NAME",          "add a file to the end of one at the server"),
     Verb(&["cat", "more", "less"],         "FILE…",              "show a file"),
     Verb(&["mirror"],                      "[-R] [-e] [-n] [-c] [-P N] [-X GLOB] [-I GLOB] [--dry-run] [FROM [TO]]",
-         "make a tree here like one there; -R the other way round, -e removes what the source lacks"),
+         "make a tree here like one there; -R the other way, -e removes extras"),
     Verb(&["mkdir", "md"],                 "DIR…",               "make directories"),
     Verb(&["rmdir", "rd"],                 "DIR…",               "remove empty directories"),
     Verb(&["rm", "delete", "mdelete", "mrm"], "[-r] PATTERN…",   "remove files; -r directories with all in them"),
