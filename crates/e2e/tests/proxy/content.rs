@@ -34,7 +34,7 @@ fn an_upload_that_the_inspection_refuses_gets_550_and_does_not_stay() {
 #[test]
 fn a_download_that_the_inspection_refuses_breaks_off_with_550() {
     let (server, file) = server();
-    server.tree.write("bad", &[&file[..], b"EICAR"].concat()).unwrap();
+    server.tree.write("bad", [&file[..], b"EICAR"].concat()).unwrap();
     let proxy = forward(&["--inspect-command", SCAN]);
     let mut control = through(&proxy, server.port().unwrap());
     let mut data = control.begin("RETR bad").unwrap();
