@@ -3,6 +3,7 @@
 //! The protocol and client suites run through a proxy, too: `FTP_TEST_SUBJECT=proxied`.
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod breadth;
 mod clients;
 mod content;
 mod conversion;
@@ -11,9 +12,11 @@ mod forward;
 mod hostile;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
+mod loads;
 mod losses;
 mod recipes;
 mod reverse;
+mod rivals;
 mod rules;
 mod transparent;
 mod world;

@@ -64,7 +64,12 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Rows of verb and reply; `BYE` as a reply closes the connection. USER and PASS work by themselves.
     pub(crate) fn start(rows: &'static [(&'static str, &'static str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), rows)
+    }
+
+    /// The same at this address.
+    pub(crate) fn start_at(at: SocketAddr, rows: &'static [(&'static str, &'static str)]) -> Self {
+        let listener = TcpListener::bind(at).unwrap();
         let at = listener.local_addr().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&heard);
