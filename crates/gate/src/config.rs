@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portway_data::Network;
 use portway_nft::{Layout, Policy, Reach};
 use portway_proto::watch::WatchPolicy;
 
@@ -15,6 +16,9 @@ pub struct GateConfig {
     pub implicit_ports: Vec<u16>,
     /// Take over only what comes in by these interfaces. Default empty: by any.
     pub interfaces: Vec<String>,
+    /// Balancers whose connections begin with a PROXY header; the client that it names is the session's, also where
+    /// announcements are judged and holes opened. The relay alone reads it. Default none: from others it is no FTP.
+    pub balancers: Vec<Network>,
     /// The bit of the packet mark that says "this belongs to a socket of the gate". Default [`SOCKET_MARK`].
     pub mark: u32,
     /// The routing table that brings such packets to us. Default [`ROUTING_TABLE`].
@@ -53,6 +57,7 @@ impl Default for GateConfig {
             ports: vec![21],
             implicit_ports: Vec::new(),
             interfaces: Vec::new(),
+            balancers: Vec::new(),
             mark: SOCKET_MARK,
             routing_table: ROUTING_TABLE,
             watch: WatchPolicy::default(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portway_net::Forwarded;
 use portway_nft::{Interfaces, answered_to};
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
 use portway_proto::{Announced, Code, Command, LineReader, Reply, ReplyReader};
@@ -23,6 +24,8 @@ use crate::socket::{connect_as, translated_from};
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
 const LAST_WORD: Duration = Duration::from_secs(1);
 const READ: usize = 4096;
+/// How long a balancer may take to say whose connection it is.
+const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A session under way.
 struct Session {
@@ -62,11 +65,7 @@ enum Side {
 }
 
 /// Relays one accepted connection until it ends.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    mut client: TcpStream,
-    client_addr: SocketAddr,
-) -> io::Result<()> {
+pub(crate) async fn run(shared: Arc<Shared>, mut client: TcpStream, neighbour: SocketAddr) -> io::Result<()> {
     let server_addr = client.local_addr()?;
     let implicit = shared.config.implicit_ports.contains(&server_addr.port());
     if !implicit && !shared.config.ports.contains(&server_addr.port()) {
@@ -74,6 +73,14 @@ pub(crate) async fn run(
         return Ok(());
     }
     portway_net::prepare_control(&client)?;
+    let client_addr = match on_behalf_of(&shared, &mut client, neighbour, server_addr).await {
+        Ok(client_addr) => client_addr,
+        Err(error) => {
+            let why = format_args!("no PROXY header that counts, and the connection was closed: {error}");
+            shared.ledger.turn_away(neighbour.ip(), why);
+            return Ok(());
+        }
+    };
     let place = match shared.limits.admit(client_addr.ip()) {
         Ok(place) => place,
         Err(refusal) => {
@@ -140,6 +147,30 @@ pub(crate) async fn run(
     let result = session.relay().await;
     drop(place);
     result
+}
+
+/// Whose connection it is: the neighbour's own, unless he is listed and names another.
+async fn on_behalf_of(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    neighbour: SocketAddr,
+    server: SocketAddr,
+) -> io::Result<SocketAddr> {
+    if !shared.config.balancers.iter().any(|network| network.contains(neighbour.ip())) {
+        return Ok(neighbour);
+    }
+    let told = timeout(HEADER_PATIENCE, Forwarded::read(stream)).await;
+    // Without addresses it is a health check of the balancer's own.
+    let Some(told) = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? else {
+        return Ok(neighbour);
+    };
+    let client = SocketAddr::new(told.client.ip().to_canonical(), told.client.port());
+    // The server is called from this address, and holes join the two.
+    if client.is_ipv4() != server.ip().to_canonical().is_ipv4() {
+        let why = format!("it names {}, and the server {} is of the other family", client.ip(), server.ip());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok(client)
 }
 
 /// Says 421 and closes; under implicit TLS there is nobody to say it to.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use portway_data::Network;
 use portway_nft::paste::Firewall;
 
 /// `portway gate`.
@@ -49,6 +50,10 @@ pub(crate) struct RunArgs {
     /// Take over only what comes in here (repeatable) [default: any interface]
     #[arg(long = "interface", value_name = "NAME")]
     pub(crate) interfaces: Vec<String>,
+    /// Connections from this network (a balancer's) begin with a PROXY header, version 1 or 2, and count as those of the
+    /// client it names; for `relay` (repeatable) [default: none, and from others it is refused]
+    #[arg(long = "proxy-protocol", value_name = "NET")]
+    pub(crate) proxy_protocol: Vec<Network>,
     /// What AUTH TLS gets: `pass` (then only announcements by an agent open holes), `refuse`, or `bridge`: TLS ends
     /// at the gate, which verifies the server and stands in for it (see --ca-dir) [default: pass]
     #[arg(long, value_enum)]

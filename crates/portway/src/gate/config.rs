@@ -37,6 +37,7 @@ struct File {
     ports: Vec<u16>,
     implicit_ports: Vec<u16>,
     interfaces: Vec<String>,
+    proxy_protocol: Vec<String>,
     auth_tls: Option<AuthTlsArg>,
     ca_dir: Option<PathBuf>,
     upstream_ca: Option<PathBuf>,
@@ -81,6 +82,15 @@ impl Settings {
         gate.interfaces = if args.interfaces.is_empty() { file.interfaces } else { args.interfaces };
         if let Some(bad) = gate.interfaces.iter().find(|name| !is_interface(name)) {
             bail!("{bad:?} is no name of an interface");
+        }
+        gate.balancers = if args.proxy_protocol.is_empty() {
+            let listed = file.proxy_protocol.iter().map(|text| text.parse());
+            listed.collect::<Result<_, _>>().context("proxy_protocol")?
+        } else {
+            args.proxy_protocol
+        };
+        if !gate.balancers.is_empty() && engine == Engine::Inspect {
+            bail!("--proxy-protocol is for --engine relay: a queue takes nothing out of a connection");
         }
         gate.watch.auth_tls = match args.auth_tls.or(file.auth_tls).unwrap_or_default() {
             AuthTlsArg::Pass => AuthTls::Pass,

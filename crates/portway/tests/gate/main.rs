@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod balancer;
 mod bridge;
 mod field;
 mod ftps;

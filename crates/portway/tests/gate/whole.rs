@@ -192,7 +192,7 @@ fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
 fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
     inside("whole::settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start", || {
         let file = std::env::temp_dir().join(format!("gate-{}.toml", std::process::id()));
-        std::fs::write(&file, "auth_tls = \"refuse\"\nhole_lifetime = \"3s\"\ndeny_ports = [5000]\n")
+        std::fs::write(&file, "auth_tls = \"refuse\"\nhole_lifetime = \"3s\"\ndeny_ports = [5000]\nproxy_protocol = [\"192.0.2.0/24\"]\n")
             .unwrap();
         let stage = Stage::new(&["--config", file.to_str().unwrap()]);
         let mut d = stage.session(0);
@@ -205,6 +205,7 @@ fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
             (&["--engine", "inspect", "--auth-tls", "bridge"], "--engine relay"),
             (&["--upstream-ca", "ca.pem"], "--auth-tls bridge"),
             (&["--mid-stream", "pass"], "--engine inspect"),
+            (&["--engine", "inspect", "--proxy-protocol", "10.0.0.1"], "--engine relay"),
             (&["--hole-lifetime", "61s"], "1s to 60s"),
             (&["--agent", "127.0.0.1:0", "--agent-dir", "/nowhere"], "portway gate enroll"),
         ] {

@@ -134,6 +134,16 @@ impl Stage {
         Self::log_in(self.connect_by(family, public, client, image))
     }
 
+    /// Logs in by a balancer, which names another client; the server sees that one.
+    pub(crate) fn session_for(&self, family: usize, balancer: &str, header: &[u8]) -> Dialogue<'_> {
+        let (to, from) = (at(SERVER[family], 21), at(balancer, 0));
+        let mut client = End::new(self.field.lab.client.run(move || dial(from, to)));
+        client.send(header);
+        let (server, from) = self.listeners[family].accept().unwrap();
+        assert_eq!(from.ip(), at(CLIENT[family], 0).ip(), "the server sees the client that the header names");
+        Self::log_in(Dialogue { field: &self.field, family, client, server: End::new(server) })
+    }
+
     fn log_in(mut dialogue: Dialogue<'_>) -> Dialogue<'_> {
         dialogue.server.say("220 Hello.");
         dialogue.client.hears("220");
