@@ -82,7 +82,7 @@ fn arguments_are_seen_as_the_server_will_see_them() {
         "LIST /secret -la",
         "LIST /s*",
         "NLST /s?cret",
-        "STAT /[s]ecret",
+        "STAT /secre[t]",
         "SITE CHMOD 644 /secret/a",
         "SITE SYMLINK /secret/a b",
         "MFMT 20260101000000 /secret/a",
