@@ -28,8 +28,7 @@ impl Connection {
         path: &[u8],
         folder: &LocalFs,
         name: &VPath,
-        size: u64,
-        segments: usize,
+        (size, segments): (u64, usize),
         options: GetOptions,
         progress: &Progress,
     ) -> Result<Fetched, Error> {

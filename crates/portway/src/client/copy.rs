@@ -144,8 +144,14 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
                 match total {
                     Some(size) if segments > 1 => {
                         let path = &target.path;
-                        let work =
-                            connection.get_segments(path, &local, &name, size, segments, options, &progress);
+                        let work = connection.get_segments(
+                            path,
+                            &local,
+                            &name,
+                            (size, segments),
+                            options,
+                            &progress,
+                        );
                         teller.watch(&target.path, total, &progress, work).await
                     }
                     _ => {
