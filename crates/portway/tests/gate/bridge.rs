@@ -119,8 +119,10 @@ fn a_server_that_cannot_be_verified_is_no_server_and_nothing_goes_in_the_clear()
         let flags = ["ours.pem", "ours.key"].map(|name| field.folder.join(name).display().to_string());
         let field = field.portway(&["--tls", "required", "--cert", &flags[0], "--key", &flags[1]]);
         for client in ["curl", "lftp"] {
-            let error = fetch(&field, client, &url(0), false).unwrap_err();
-            assert!(error.contains("530") || error.contains("Login"), "{client}: {error}");
+            for family in [0, 1] {
+                let error = fetch(&field, client, &url(family), false).unwrap_err();
+                assert!(error.contains("530") || error.contains("Login"), "{client}: {error}");
+            }
         }
         let log = field.log();
         assert!(log.contains("upstream_failed") && log.contains("certificate"), "{log}");
@@ -171,4 +173,62 @@ fn implicit_tls_is_bridged_and_words_in_the_clear_around_auth_end_a_session() {
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(said.contains("234 ") && !said.contains("331 "), "{said}");
     });
+}
+
+#[test]
+fn rules_28_and_29_the_name_asked_for_is_verified_and_another_protocol_gets_no_handshake() {
+    inside(
+        "bridge::rules_28_and_29_the_name_asked_for_is_verified_and_another_protocol_gets_no_handshake",
+        || {
+            let field = field("ours", &[]);
+            let flags = ["ours.pem", "ours.key"].map(|name| field.folder.join(name).display().to_string());
+            let field = field.portway(&["--tls", "required", "--cert", &flags[0], "--key", &flags[1]]);
+            let ca = field.folder.join("ca/proxy-ca.pem").display().to_string();
+            for family in [0, 1] {
+                let host = if family == 0 { SERVER[0].to_owned() } else { format!("[{}]", SERVER[1]) };
+                // The client trusts the bridge in either name: only the bridge can see that one is not the server's.
+                for (name, right) in [("ftp.example", true), ("bank.example", false)] {
+                    let (url, resolve) = (format!("ftp://{name}/{FILE}"), format!("{name}:21:{host}"));
+                    let words = [
+                        "curl",
+                        "-sS",
+                        "--cacert",
+                        &ca,
+                        "--ssl-reqd",
+                        "--resolve",
+                        &resolve,
+                        "-o",
+                        "got",
+                        &url,
+                    ];
+                    let (output, _) = field.client(&words.map(str::to_owned), LONG);
+                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    assert_eq!(output.status.success(), right, "{name} {host}: {said}");
+                    assert!(
+                        right || said.contains("530") || said.contains("denied"),
+                        "{name} {host}: {said}"
+                    );
+                }
+                let to = format!("{host}:21");
+                for (alpn, taken) in [("ftp", true), ("http/1.1", false)] {
+                    let words = [
+                        "openssl",
+                        "s_client",
+                        "-starttls",
+                        "ftp",
+                        "-connect",
+                        &to,
+                        "-CAfile",
+                        &ca,
+                        "-alpn",
+                        alpn,
+                    ];
+                    let (output, _) = field.client(&words.map(str::to_owned), LONG);
+                    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                    assert_eq!(said.contains("ALPN protocol: ftp"), taken, "{alpn} {host}: {said}");
+                    assert_eq!(said.contains("no application protocol"), !taken, "{alpn} {host}: {said}");
+                }
+            }
+        },
+    );
 }
