@@ -357,7 +357,7 @@ mod tests {
         assert!(picture.iter().all(|line| line.shown(false).chars().count() <= WIDTH), "{picture:#?}");
         let plain = text(&picture, false);
         for part in [
-            "PASSIVE: the SERVER announces 198.51.100.1 port 43102, and YOU will connect",
+            "PASSIVE: the SERVER announces 198.51.100.1 port 43102, and YOU will\n",
             "Mode (|||43102|) <\n",
             ">X",
             "  > PORT 192,0,2,7,201,88\n         ^^^^^^^^^^^^^^^^\n",
