@@ -63,7 +63,7 @@ fn what_will_go_wrong_is_said_before_a_client_finds_it() {
         ("the control port is shut", |_, m| m.rules = wall("22"), "control_port", Wrong, Some(Culprit::ServerFiltered)),
         ("nobody listens", |_, m| m.listening.clear(), "control_port", Doubt, Some(Culprit::ServerDown)),
         ("no range is set", |s, _| s.range = None, "passive_range", Doubt, Some(Culprit::ServerFirewallBlocksPassive)),
-        ("the range is upside down", |s, _| s.range = Some(61100..=61000), "passive_range", Wrong, None),
+        ("the range is upside down", |s, _| s.range = Some(std::ops::RangeInclusive::new(61100, 61000)), "passive_range", Wrong, None),
         ("private and not told so", |s, m| { s.announce = None; *m = machine(&["10.0.0.5"]); }, "announced_address", Doubt, Some(Culprit::ServerNatPrivateAddress)),
         ("public by itself", |s, _| s.announce = None, "announced_address", Good, None),
         ("another private address", |s, _| s.announce = Some("10.9.9.9".into()), "announced_address", Wrong, Some(Culprit::WrongPassiveAddress)),

@@ -104,7 +104,7 @@ pub(crate) fn every_cell(field: &Field) {
     // curl 7.88 hangs in active FTPS even where nothing is filtered (curl/curl#10666).
     for (name, active) in [("curl", false), ("lftp", false), ("lftp", true)] {
         for family in [0, 1] {
-            works(&field, name, family, active);
+            works(field, name, family, active);
         }
     }
     let told = || field.log().contains(r#"by="CN=ftp""#);

@@ -6,21 +6,21 @@ use crate::words::{SOON, Stage, at_once};
 #[test]
 fn every_malformed_announcement_of_a_client_is_answered_and_opens_nothing() {
     inside("probes::every_malformed_announcement_of_a_client_is_answered_and_opens_nothing", || {
-        with::every_malformed_announcement_of_a_client_is_answered_and_opens_nothing(&Stage::new(&[]))
+        with::every_malformed_announcement_of_a_client_is_answered_and_opens_nothing(&Stage::new(&[]));
     });
 }
 
 #[test]
 fn every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing() {
     inside("probes::every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing", || {
-        with::every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing(&Stage::new(&[]))
+        with::every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing(&Stage::new(&[]));
     });
 }
 
 #[test]
 fn announcements_that_the_kernels_helper_misses_or_loses_work() {
     inside("probes::announcements_that_the_kernels_helper_misses_or_loses_work", || {
-        with::announcements_that_the_kernels_helper_misses_or_loses_work(&Stage::new(&[]))
+        with::announcements_that_the_kernels_helper_misses_or_loses_work(&Stage::new(&[]));
     });
 }
 
