@@ -69,12 +69,12 @@ fuzz_target!(|data: &[u8]| {
     // The first octet may begin a packet as well.
     let _ = segment::Segment::read(data);
     let (setting, mut rest) = data.split_first().unwrap_or((&0, data));
-    let [client, server]: [IpAddr; 2] = ["192.0.2.7", "198.51.100.1"].map(|ip| ip.parse().expect("an address"));
+    let [client, server]: [IpAddr; 2] =
+        ["192.0.2.7", "198.51.100.1"].map(|ip| ip.parse().expect("an address"));
     let policy = WatchPolicy { login_first: setting & 1 == 0, ..WatchPolicy::default() };
     // Near the end of the numbers, so that they wrap.
     let syns = [u32::MAX - 20, u32::MAX - 60];
-    let mut dialogue =
-        dialogue::Dialogue::new(syns, Watch::new(client, server, policy), setting & 2 != 0);
+    let mut dialogue = dialogue::Dialogue::new(syns, Watch::new(client, server, policy), setting & 2 != 0);
     let (mut book, mut received) = (Book::default(), [Received::new(), Received::new()]);
     let now = Instant::now();
     // A segment: flags, where it begins, how much the other side has acknowledged, its octets up to the next 0xFE.
@@ -83,7 +83,8 @@ fuzz_target!(|data: &[u8]| {
         let (octets, next) = after.split_at(end);
         rest = next.get(1..).unwrap_or_default();
         let (index, side) = if flags & 1 == 0 { (0, Side::Client) } else { (1, Side::Server) };
-        let seq = syns[index].wrapping_add(1).wrapping_add(u32::from(*at) * if flags & 4 == 0 { 1 } else { 16 });
+        let seq =
+            syns[index].wrapping_add(1).wrapping_add(u32::from(*at) * if flags & 4 == 0 { 1 } else { 16 });
         let part = Part {
             seq,
             ack: Some(syns[1 - index].wrapping_add(1).wrapping_add(u32::from(*ack))),

@@ -271,4 +271,6 @@ impl Lane {
 }
 
 #[cfg(test)]
+// By its path, since the fuzz target takes this file in by one, too.
+#[path = "lane/tests.rs"]
 mod tests;
