@@ -361,7 +361,7 @@ mod tests {
             "Mode (|||43102|) <\n",
             ">X",
             "  > PORT 192,0,2,7,201,88\n         ^^^^^^^^^^^^^^^^\n",
-            "ACTIVE: YOU announce 192.0.2.7 port 51544 (201 x 256 + 88), and the SERVER",
+            "ACTIVE: YOU announce 192.0.2.7 port 51544 (201 x 256 + 88), and the\n",
             "<-----",
             "the SERVER connected to YOU",
             "verdict: both channels work",
