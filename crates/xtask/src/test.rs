@@ -34,7 +34,7 @@ pub(crate) fn run(args: Vec<String>) -> Result<()> {
     for mut command in commands(&args) {
         let mut own = Tally::default();
         peers.tell(&mut command);
-        all_well &= run::watched(&mut command, |line| own.add(Tally::read(line)))?;
+        all_well &= run::watched(&mut command, |line| own.hear(line))?;
         tally.add(own);
     }
     println!("{}", tally.line());
@@ -74,6 +74,17 @@ fn commands(args: &[String]) -> Vec<std::process::Command> {
 }
 
 impl Tally {
+    /// Takes in a line of one command. nextest's summary replaces what was counted before: it shows what a test
+    /// that failed had printed, closing lines too, also of one that passed when it was tried again.
+    fn hear(&mut self, line: &str) {
+        let heard = Self::read(line);
+        if line.starts_with("Summary ") {
+            *self = heard;
+        } else {
+            self.add(heard);
+        }
+    }
+
     /// Reads the closing line of nextest or of one test binary under cargo test; zeros for other lines.
     fn read(line: &str) -> Self {
         let numbers = match line.split_once(" run: ") {
@@ -144,6 +155,10 @@ mod tests {
 
     #[test]
     fn the_last_line_names_skipped_tests_only_if_there_are_some() {
+        let mut flaky = Tally::default();
+        flaky.hear("test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 7 filtered out");
+        flaky.hear("Summary [   0.222s] 29 tests run: 29 passed (1 flaky), 0 skipped");
+        assert_eq!(flaky, Tally { passed: 29, failed: 0, skipped: 0 });
         let mut tally = Tally { passed: 2, failed: 0, skipped: 0 };
         assert_eq!(tally.line(), "2 passed, 0 failed");
         tally.add(Tally { passed: 1, failed: 1, skipped: 3 });

@@ -76,7 +76,8 @@ fn an_interrupted_download_in_segments_leaves_no_gap_and_is_continued() -> Resul
         let under_way = || larger(&part, 2 * LENGTH as u64);
         let output = interrupted(child, Signal::INT, under_way)?;
         ensure!(output.status.code() == Some(130), "{round}: {}", words(&output));
-        let left = std::fs::read(&part)?;
+        // Nothing is left if the first part had not begun yet.
+        let left = std::fs::read(&part).unwrap_or_default();
         ensure!(left.len() < 2 * LENGTH, "{round}: {} octets, with a gap", left.len());
         ensure!(content.starts_with(&left), "{round}: what is left is the beginning");
         ensure!(!site.home.has("big.bin"), "half a file has its name");
