@@ -30,7 +30,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) const FULL: Self = Self { near: (50, 100), far: (2, 100), large: 2 << 30 };
+    pub(crate) const FULL: Self = Self { near: (50, 100), far: (4, 100), large: 2 << 30 };
     pub(crate) const QUICK: Self = Self { near: (10, 50), far: (2, 50), large: 256 << 20 };
 }
 
