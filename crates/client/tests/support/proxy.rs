@@ -81,11 +81,13 @@ impl Proxy {
             }
             Kind::FtpProxy => {
                 let mut command = program("ftp-proxy", "ftp-proxy");
+                // Without a range of its own it binds port 20, which every other such proxy of a test run does too.
                 fs::write(
                     &config,
                     format!(
                         "[-Global-]\nServerType standalone\nListen 127.0.0.1\nPort {port}\nAllowMagicUser yes\n\
-                         DestinationTransferMode passive\nPidFile {shown}/pid\n\
+                         DestinationTransferMode passive\n\
+                         ActiveMinDataPort 10000\nActiveMaxDataPort 30000\nPidFile {shown}/pid\n\
                          LogDestination {shown}/ftp-proxy.log\nLogLevel INF\n"
                     ),
                 )
