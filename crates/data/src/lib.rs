@@ -36,6 +36,6 @@ pub use offer::Offer;
 pub use own::OwnListeners;
 pub use party::{History, Party};
 pub use pump::{
-    Compression, Digest, Options, Progress, Received, RelayError, Representation, Sent, Watcher,
+    Compression, Digest, Options, Progress, Received, RelayError, Representation, Sent, Tail, Watcher,
     receive_file, receive_stream, relay, relay_watched, send_file, send_stream,
 };

@@ -19,11 +19,13 @@ mod receive;
 mod relay;
 mod send;
 mod stages;
+mod watched;
 
 pub(crate) use blocks::Ahead;
 pub use receive::{receive_file, receive_stream};
-pub use relay::{RelayError, Watcher, relay, relay_watched};
+pub use relay::{RelayError, relay};
 pub use send::{send_file, send_stream};
+pub use watched::{Tail, Watcher, relay_watched};
 
 /// Sees every octet of the file, in order, in the form it has on disk.
 pub type Digest<'a> = &'a mut (dyn FnMut(&[u8]) + Send);

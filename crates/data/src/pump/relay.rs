@@ -1,9 +1,6 @@
 //! From one data connection to another: what a proxy does.
 
-use std::time::Duration;
-
-use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
-use tokio::time::timeout;
+use tokio::io::Interest;
 
 use super::buffer::{Buffer, LARGE};
 use super::line::Line;
@@ -21,6 +18,9 @@ pub enum RelayError {
     /// The one that takes them.
     #[error("{0}")]
     To(#[source] Failure),
+    /// Neither: whoever sees a copy takes no more of it.
+    #[error("{0}")]
+    Watcher(#[source] Failure),
 }
 
 /// Moves everything that comes on `from` to `to`, unchanged, until the end mark of `from`. Between two plain
@@ -38,24 +38,6 @@ pub async fn relay(
     options: Options<'_>,
     progress: &Progress,
 ) -> Result<Received, RelayError> {
-    relay_watched(from, to, options, progress, None).await
-}
-
-/// Somebody who sees a copy of what is relayed.
-pub type Watcher<'a> = &'a mut (dyn AsyncWrite + Send + Unpin);
-
-/// As [`relay`], with a copy for a watcher, who sees octets before the peer does. A slow one slows the transfer down;
-/// one that takes no more is left alone.
-///
-/// # Errors
-/// As [`relay`].
-pub async fn relay_watched(
-    from: &mut DataConn,
-    to: &mut DataConn,
-    options: Options<'_>,
-    progress: &Progress,
-    watcher: Option<Watcher<'_>>,
-) -> Result<Received, RelayError> {
     let Options { stall, limit_rate, .. } = options;
     let inward = Options { stall, ..Options::default() };
     let outward = Options { stall, limit_rate, ..Options::default() };
@@ -64,12 +46,11 @@ pub async fn relay_watched(
     let done = {
         let mut source = Line::new(from, Way::Receiving, &inward, &arriving).map_err(RelayError::From)?;
         let mut sink = Line::new(to, Way::Sending, &outward, progress).map_err(RelayError::To)?;
-        let plain = watcher.is_none()
-            && matches!((&*source.stream, &*sink.stream), (Stream::Plain(_), Stream::Plain(_)));
+        let plain = matches!((&*source.stream, &*sink.stream), (Stream::Plain(_), Stream::Plain(_)));
         let moved = match plain.then(Pipe::new) {
             Some(Ok(pipe)) => by_kernel(&mut source, &mut sink, pipe).await?,
             // Also without a descriptor to spare.
-            _ => by_buffer(&mut source, &mut sink, watcher, stall).await?,
+            _ => by_buffer(&mut source, &mut sink).await?,
         };
         Received { octets: moved, wire: moved }
     };
@@ -77,12 +58,7 @@ pub async fn relay_watched(
     Ok(done)
 }
 
-async fn by_buffer(
-    source: &mut Line<'_>,
-    sink: &mut Line<'_>,
-    mut watcher: Option<Watcher<'_>>,
-    stall: Duration,
-) -> Result<u64, RelayError> {
+async fn by_buffer(source: &mut Line<'_>, sink: &mut Line<'_>) -> Result<u64, RelayError> {
     let mut buf = Buffer::of(LARGE as u64);
     let mut total = 0;
     loop {
@@ -90,14 +66,6 @@ async fn by_buffer(
         let octets = buf.get(..received).unwrap_or_default();
         if octets.is_empty() {
             return Ok(total);
-        }
-        if let Some(watching) = &mut watcher
-            && timeout(stall, watching.write_all(octets))
-                .await
-                .map_err(|_| RelayError::To(Failure::Stalled { quiet: stall }))?
-                .is_err()
-        {
-            watcher = None;
         }
         sink.write_all(octets).await.map_err(RelayError::To)?;
         sink.pace.counted(received);
@@ -147,5 +115,5 @@ async fn by_kernel(source: &mut Line<'_>, sink: &mut Line<'_>, pipe: Pipe) -> Re
 
 #[cfg(not(target_os = "linux"))]
 async fn by_kernel(source: &mut Line<'_>, sink: &mut Line<'_>, _: Pipe) -> Result<u64, RelayError> {
-    by_buffer(source, sink, None, Duration::ZERO).await
+    by_buffer(source, sink).await
 }

@@ -13,7 +13,7 @@ use crate::conn::Stream;
 use crate::{ChannelMode, DataConn, Facts, Failure, Proven};
 
 /// A data connection and the peer's end of it.
-fn pair() -> (DataConn, TcpStream) {
+pub(super) fn pair() -> (DataConn, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, from) = crate::sys::accept(&listener).unwrap();
@@ -47,7 +47,7 @@ fn content(file: &File) -> Vec<u8> {
 }
 
 /// Octets that repeat only after a long while.
-fn noise(len: usize) -> Vec<u8> {
+pub(super) fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -1,6 +1,6 @@
 //! Files are looked into as they pass.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use portway_e2e::bytes;
 
@@ -64,4 +64,25 @@ fn a_command_that_cannot_say_yes_says_no() {
     let done = curl.args(["-sS", "-m", "30", "-o", "got", &url]).run().unwrap();
     assert!(!done.success);
     assert!(home.read("got").map_or(0, |got| got.len()) < file.len(), "the whole file came through");
+}
+
+#[test]
+fn nobody_has_a_whole_file_before_the_verdict() {
+    let (server, _) = server();
+    // It reads all of it, and only then says no.
+    let proxy = forward(&["--inspect-command", "cat >/dev/null; echo late; exit 1"]);
+    let mut control = through(&proxy, server.port().unwrap());
+    for len in [0, 1, 1000, 64 * 1024, 300_000] {
+        server.tree.write("small", bytes(9, len)).unwrap();
+        let mut data = control.begin("RETR small").unwrap();
+        let mut got = Vec::new();
+        let ended = data.read_to_end(&mut got);
+        assert!(ended.is_err(), "{len} octets, and the end was in order");
+        assert!(got.len() <= len.saturating_sub(64 * 1024), "{} of {len} octets came through", got.len());
+        drop(data);
+        let said = control.expect_reply(550).unwrap().to_string();
+        assert!(said.contains("late"), "{said}");
+        control.store("STOR up", &bytes(9, len)).unwrap_err();
+        assert!(!server.tree.at("up").exists(), "{len} octets stayed");
+    }
 }

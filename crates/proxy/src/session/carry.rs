@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use portway_data::{
-    DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, Watcher, relay_watched,
+    DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, relay, relay_watched,
 };
 use portway_net::ClientControlTls;
 use tokio::sync::Notify;
@@ -95,7 +95,6 @@ impl Carry {
         };
         facts.server = Some((server.facts().clone(), server.tls().is_some()));
         facts.client = Some((client.facts().clone(), client.tls().is_some()));
-        let options = Options { stall: patience, ..Options::default() };
         let (mut from, mut to) = match way {
             Way::Down => (server, client),
             Way::Up => (client, server),
@@ -104,43 +103,37 @@ impl Carry {
         let on = |client: bool, failure: Failure| {
             if client { Broken::Client(failure) } else { Broken::server(&failure) }
         };
-        // Taken out, so that the command can be waited for meanwhile.
-        let mut input = inspection.as_mut().and_then(|inspection| inspection.input.take());
-        let relayed = {
-            let watcher = input.as_mut().map(|input| input as Watcher<'_>);
-            tokio::select! {
-                biased;
-                reason = refused(&mut inspection) => Err(reason),
-                relayed = relay_watched(&mut from, &mut to, options, progress, watcher) => Ok(relayed),
-            }
+        let blame = |error: RelayError| match error {
+            RelayError::From(failure) => on(from_client, failure),
+            RelayError::To(failure) => on(to_client, failure),
+            RelayError::Watcher(failure) => Broken::Content(format!("on the inspection's side, {failure}")),
         };
-        drop(input);
-        let relayed = match relayed {
-            Ok(relayed) => relayed,
-            Err(reason) => {
-                return Carried { sink: None, facts, result: Err(Broken::Content(reason)) };
-            }
-        };
-        let result = match relayed {
+        let options = || Options { stall: patience, ..Options::default() };
+        let result = async {
+            let held = match &mut inspection {
+                None => relay(&mut from, &mut to, options(), progress).await.map(|_| None).map_err(blame)?,
+                Some(inspection) => {
+                    // Taken out, so that a refusal can be waited for meanwhile.
+                    let Some(mut input) = inspection.input.take() else {
+                        return Err(Broken::Content("it takes no octets".to_owned()));
+                    };
+                    let tail = tokio::select! {
+                        biased;
+                        reason = inspection.refuses() => return Err(Broken::Content(reason)),
+                        tail = relay_watched(&mut from, &mut to, options(), progress, &mut input) => tail,
+                    };
+                    Some((inspection, tail.map_err(blame)?))
+                }
+            };
             // The end mark is answered at once: some servers wait for that before they say 226.
-            Ok(_) => from.finish().await.map_err(|failure| on(from_client, failure)),
-            Err(RelayError::From(failure)) => Err(on(from_client, failure)),
-            Err(RelayError::To(failure)) => Err(on(to_client, failure)),
+            from.finish().await.map_err(|failure| on(from_client, failure))?;
+            let Some((inspection, tail)) = held else { return Ok(()) };
+            inspection.verdict().await.map_err(Broken::Content)?;
+            tail.release(&mut to, options(), progress).await.map(drop).map_err(blame)
         };
-        let result = match (result, &mut inspection) {
-            (Ok(()), Some(inspection)) => inspection.verdict().await.map_err(Broken::Content),
-            (result, _) => result,
-        };
+        let result = result.await;
         let sink = result.is_ok().then_some(to);
         Carried { sink, facts, result }
-    }
-}
-
-/// The reason of an inspection that refuses the file early; never comes if there is none.
-async fn refused(inspection: &mut Option<Inspection>) -> String {
-    match inspection {
-        Some(inspection) => inspection.refuses().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -335,6 +335,10 @@ impl Session {
         };
         let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
         self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));
+        if let (Some("content"), Some(name), Some(_)) = (cause, &record.discard, &last) {
+            // Servers that keep nothing of an upload that broke say 550, which is all right, too.
+            self.ask(&Command::Dele(name)).await?;
+        }
         self.control.queue(&reply);
         if last.is_none() {
             // Who does not answer now would answer later, to something else.
@@ -342,10 +346,6 @@ impl Session {
             self.log_lost(&lost);
             self.upstream = None;
             return self.server_lost(&lost);
-        }
-        if let (Some("content"), Some(name)) = (cause, &record.discard) {
-            // Servers that keep nothing of an upload that broke say 550, which is all right, too.
-            self.ask(&Command::Dele(name)).await?;
         }
         Ok(())
     }

@@ -1,0 +1,176 @@
+//! From one data connection to another, past somebody who has to agree first.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::buffer::{Buffer, LARGE};
+use super::line::Line;
+use super::relay::RelayError;
+use super::{Options, Progress, Received};
+use crate::conn::Way;
+use crate::{DataConn, Failure};
+
+/// Octets at the end of a file that wait for the watcher's verdict; a shorter file waits as a whole.
+const HELD: usize = 64 * 1024;
+
+/// Somebody who sees a copy of what is relayed.
+pub type Watcher<'a> = &'a mut (dyn AsyncWrite + Send + Unpin);
+
+/// The last 64 KiB of a file (all of a shorter one), which the peer has not got. Dropped, it never does.
+#[derive(Debug)]
+#[must_use = "the peer lacks the end of its file"]
+pub struct Tail {
+    buf: Buffer,
+    held: Range<usize>,
+    sent: u64,
+}
+
+/// As [`super::relay`], with a copy for a watcher, who sees octets before the peer does, and without the end of the
+/// file, which is the result: so the peer never has a whole file that the watcher has not agreed to. A slow watcher
+/// slows the transfer down; one that takes no more is left alone.
+///
+/// # Errors
+/// As [`super::relay`], and [`RelayError::Watcher`] if the watcher takes nothing for `options.stall`.
+pub async fn relay_watched(
+    from: &mut DataConn,
+    to: &mut DataConn,
+    options: Options<'_>,
+    progress: &Progress,
+    watcher: Watcher<'_>,
+) -> Result<Tail, RelayError> {
+    let arriving = Progress::new();
+    let tail = {
+        let inward = Options { stall: options.stall, ..Options::default() };
+        let mut source = Line::new(from, Way::Receiving, &inward, &arriving).map_err(RelayError::From)?;
+        let mut sink = Line::new(to, Way::Sending, &options, progress).map_err(RelayError::To)?;
+        up_to_the_tail(&mut source, &mut sink, watcher, options.stall).await?
+    };
+    from.received_all();
+    Ok(tail)
+}
+
+async fn up_to_the_tail(
+    source: &mut Line<'_>,
+    sink: &mut Line<'_>,
+    watcher: Watcher<'_>,
+    stall: Duration,
+) -> Result<Tail, RelayError> {
+    let mut watcher = Some(watcher);
+    let mut buf = Buffer::of(LARGE as u64);
+    let (mut held, mut sent) = (0..0, 0);
+    loop {
+        if buf.len() - held.end < HELD {
+            buf.copy_within(held.clone(), 0);
+            held = 0..held.len();
+        }
+        let room = buf.get_mut(held.end..).unwrap_or_default();
+        let received = source.read(room).await.map_err(RelayError::From)?;
+        let octets = room.get(..received).unwrap_or_default();
+        if octets.is_empty() {
+            return Ok(Tail { buf, held, sent });
+        }
+        if let Some(watching) = &mut watcher
+            && timeout(stall, watching.write_all(octets))
+                .await
+                .map_err(|_| RelayError::Watcher(Failure::Stalled { quiet: stall }))?
+                .is_err()
+        {
+            watcher = None;
+        }
+        held.end += received;
+        let free = held.len().saturating_sub(HELD);
+        let ready = held.start..held.start + free;
+        held.start = ready.end;
+        sink.write_all(buf.get(ready).unwrap_or_default()).await.map_err(RelayError::To)?;
+        sink.pace.counted(free);
+        sent += free as u64;
+    }
+}
+
+impl Tail {
+    /// Sends it: the watcher has agreed. `to`, `options` and `progress` are those of [`relay_watched`].
+    ///
+    /// # Errors
+    /// [`RelayError::To`].
+    pub async fn release(
+        self,
+        to: &mut DataConn,
+        options: Options<'_>,
+        progress: &Progress,
+    ) -> Result<Received, RelayError> {
+        let mut sink = Line::new(to, Way::Sending, &options, progress).map_err(RelayError::To)?;
+        let held = self.buf.get(self.held).unwrap_or_default();
+        sink.write_all(held).await.map_err(RelayError::To)?;
+        sink.pace.counted(held.len());
+        let octets = self.sent + held.len() as u64;
+        Ok(Received { octets, wire: octets })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::thread;
+
+    use super::super::tests::{noise, pair};
+    use super::*;
+
+    /// What the peer has before the verdict, and the connection that would bring the rest.
+    async fn before_the_verdict(data: &[u8]) -> (usize, Vec<u8>, Tail, DataConn, std::net::TcpStream) {
+        let (mut from, mut writer) = pair();
+        let (mut to, mut reader) = pair();
+        let sent = data.to_vec();
+        let writing = thread::spawn(move || {
+            for piece in sent.chunks(10_007) {
+                writer.write_all(piece).unwrap();
+            }
+        });
+        let most = data.len().saturating_sub(HELD);
+        let reading = thread::spawn(move || {
+            let mut got = vec![0; most];
+            reader.read_exact(&mut got).unwrap();
+            (got, reader)
+        });
+        let (mut seen, progress) = (Vec::new(), Progress::new());
+        let tail = relay_watched(&mut from, &mut to, Options::default(), &progress, &mut seen).await.unwrap();
+        assert!(seen == data, "the watcher has seen all of {} octets", data.len());
+        assert_eq!(progress.octets(), most as u64);
+        writing.join().unwrap();
+        let (got, reader) = reading.join().unwrap();
+        (most, got, tail, to, reader)
+    }
+
+    const LENGTHS: [usize; 6] = [0, 1, HELD, HELD + 1, LARGE, 3_000_000];
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_file_is_whole_only_when_its_tail_is_released() {
+        for len in LENGTHS {
+            let data = noise(len);
+            let (most, mut got, tail, mut to, mut reader) = before_the_verdict(&data).await;
+            assert!(got == data[..most], "{len} octets");
+            // The connection is open and has nothing more.
+            reader.set_nonblocking(true).unwrap();
+            assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{len}");
+            reader.set_nonblocking(false).unwrap();
+            let received = tail.release(&mut to, Options::default(), &Progress::new()).await.unwrap();
+            assert_eq!(received.octets, len as u64);
+            to.finish().await.unwrap();
+            reader.read_to_end(&mut got).unwrap();
+            assert!(got == data, "{len} octets");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_tail_that_is_dropped_never_arrives_and_the_end_is_a_reset() {
+        for len in LENGTHS {
+            let (_, _, tail, to, mut reader) = before_the_verdict(&noise(len)).await;
+            drop((tail, to));
+            let mut rest = Vec::new();
+            assert!(reader.read_to_end(&mut rest).is_err(), "{len} octets");
+            assert!(rest.is_empty(), "{len} octets");
+        }
+    }
+}
