@@ -99,6 +99,8 @@ impl Carry {
             Way::Down => (server, client),
             Way::Up => (client, server),
         };
+        // Whatever ends it before its time is a reset, also before the first octet.
+        to.hold();
         let (from_client, to_client) = (way == Way::Up, way == Way::Down);
         let on = |client: bool, failure: Failure| {
             if client { Broken::Client(failure) } else { Broken::server(&failure) }
