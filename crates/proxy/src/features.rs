@@ -92,7 +92,8 @@ fn is_passed(verb: Verb, site: Option<&[u8]>, filter: &Filter, sender: Sender<'_
     if matches!(verb.info().support, Support::Refused(_)) {
         return filter.unknown;
     }
-    !filter.read_only || !WRITING.contains(&verb)
+    let in_pieces = filter.whole_files && crate::filter::PIECES.contains(&verb);
+    !in_pieces && !(filter.read_only && WRITING.contains(&verb))
 }
 
 /// Verbs that a read-only proxy keeps back.
@@ -220,5 +221,7 @@ mod tests {
         }
         let reader = Filter { read_only: true, ..Filter::default() };
         assert!(!text(&help(Some(&server), &reader, NOBODY)).join(" ").contains("STOR"));
+        let looking = Filter { whole_files: true, ..Filter::default() };
+        assert!(!text(&help(Some(&raw(502, &["No"])), &looking, NOBODY)).join(" ").contains("APPE"));
     }
 }

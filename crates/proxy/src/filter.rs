@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portway_proto::{Code, Command, Reply, Site};
+use portway_proto::{Code, Command, Reply, Site, Verb};
 
 use crate::CommandRule;
 
@@ -13,6 +13,8 @@ pub struct Filter {
     pub read_only: bool,
     /// Verbs outside the table of verbs pass, too. Default false: what a server does with them nobody knows.
     pub unknown: bool,
+    /// Files are looked into, so that each has to pass whole: none may grow by pieces. Default false.
+    pub whole_files: bool,
     /// Rules about single commands, judged first. Default none.
     pub rules: Arc<[CommandRule]>,
 }
@@ -34,9 +36,16 @@ impl Filter {
         if self.read_only && changes(command) {
             return Err(Reply::new(Code::FILE_UNAVAILABLE, "Nothing can be changed by way of this proxy."));
         }
+        if self.whole_files && command.verb().is_some_and(|verb| PIECES.contains(&verb)) {
+            let text = "The proxy looks into whole files, so none passes in pieces: send it from its beginning by STOR.";
+            return Err(Reply::new(Code::FILE_UNAVAILABLE, text));
+        }
         Ok(())
     }
 }
+
+/// Verbs that make files of pieces, and STOU, whose file has no name before it is stored.
+pub(crate) const PIECES: &[Verb] = &[Verb::Appe, Verb::Comb, Verb::Stou];
 
 /// Whether a command changes something on the server, or may do so.
 pub(crate) fn changes(command: &Command<'_>) -> bool {
@@ -94,6 +103,15 @@ mod tests {
             ("SITE EXEC rm", false),
             ("XYZZY", false),
         ] {
+            let command = Command::parse(line.as_bytes()).unwrap();
+            assert_eq!(filter.judge(&command).is_ok(), passes, "{line}");
+        }
+    }
+
+    #[test]
+    fn where_files_are_looked_into_none_grows_by_pieces() {
+        let filter = Filter { whole_files: true, ..Filter::default() };
+        for (line, passes) in [("STOR a", true), ("RETR a", true), ("APPE a", false), ("STOU", false)] {
             let command = Command::parse(line.as_bytes()).unwrap();
             assert_eq!(filter.judge(&command).is_ok(), passes, "{line}");
         }

@@ -30,7 +30,6 @@ pub(crate) struct Subject<'a> {
     pub(crate) user: &'a [u8],
     pub(crate) client: std::net::IpAddr,
     pub(crate) server: &'a str,
-    pub(crate) restart: u64,
 }
 
 /// A command that reads a file as it passes; ended with this value.
@@ -57,7 +56,6 @@ impl Inspect {
         command.env("PORTWAY_USER", OsStr::from_bytes(subject.user));
         command.env("PORTWAY_CLIENT", subject.client.to_string());
         command.env("PORTWAY_SERVER", subject.server);
-        command.env("PORTWAY_RESTART", subject.restart.to_string());
         let mut child = command.spawn()?;
         let words = child.stdout.take().map(|mut stdout| {
             tokio::spawn(async move {
@@ -121,7 +119,6 @@ mod tests {
             user: b"ann",
             client: std::net::IpAddr::from([192, 0, 2, 7]),
             server: "ftp.example.org",
-            restart: 0,
         };
         let mut inspection = Inspect::new(command.to_owned()).start(&subject).unwrap();
         let mut input = inspection.input.take().unwrap();

@@ -4,6 +4,7 @@ mod aim;
 mod carry;
 mod channel;
 mod command;
+mod content;
 mod entrance;
 mod ruled;
 mod takeover;

@@ -25,12 +25,16 @@ pub type Watcher<'a> = &'a mut (dyn AsyncWrite + Send + Unpin);
 pub struct Tail {
     buf: Buffer,
     held: Range<usize>,
+    left_out: u64,
     sent: u64,
 }
 
 /// As [`super::relay`], with a copy for a watcher, who sees octets before the peer does, and without the end of the
 /// file, which is the result: so the peer never has a whole file that the watcher has not agreed to. A slow watcher
 /// slows the transfer down; one that takes no more is left alone.
+///
+/// The peer does not get the first `leave_out` octets, which only the watcher sees: who goes on in the middle of a file
+/// gets what is part of a whole one that has been agreed to.
 ///
 /// # Errors
 /// As [`super::relay`], and [`RelayError::Watcher`] if the watcher takes nothing for `options.stall`.
@@ -40,13 +44,14 @@ pub async fn relay_watched(
     options: Options<'_>,
     progress: &Progress,
     watcher: Watcher<'_>,
+    leave_out: u64,
 ) -> Result<Tail, RelayError> {
     let arriving = Progress::new();
     let tail = {
         let inward = Options { stall: options.stall, ..Options::default() };
         let mut source = Line::new(from, Way::Receiving, &inward, &arriving).map_err(RelayError::From)?;
         let mut sink = Line::new(to, Way::Sending, &options, progress).map_err(RelayError::To)?;
-        up_to_the_tail(&mut source, &mut sink, watcher, options.stall).await?
+        up_to_the_tail(&mut source, &mut sink, (watcher, options.stall), leave_out).await?
     };
     from.received_all();
     Ok(tail)
@@ -55,8 +60,8 @@ pub async fn relay_watched(
 async fn up_to_the_tail(
     source: &mut Line<'_>,
     sink: &mut Line<'_>,
-    watcher: Watcher<'_>,
-    stall: Duration,
+    (watcher, stall): (Watcher<'_>, Duration),
+    mut left_out: u64,
 ) -> Result<Tail, RelayError> {
     let mut watcher = Some(watcher);
     let mut buf = Buffer::of(LARGE as u64);
@@ -70,7 +75,7 @@ async fn up_to_the_tail(
         let received = source.read(room).await.map_err(RelayError::From)?;
         let octets = room.get(..received).unwrap_or_default();
         if octets.is_empty() {
-            return Ok(Tail { buf, held, sent });
+            return Ok(Tail { buf, held, left_out, sent });
         }
         if let Some(watching) = &mut watcher
             && timeout(stall, watching.write_all(octets))
@@ -84,10 +89,18 @@ async fn up_to_the_tail(
         let free = held.len().saturating_sub(HELD);
         let ready = held.start..held.start + free;
         held.start = ready.end;
-        sink.write_all(buf.get(ready).unwrap_or_default()).await.map_err(RelayError::To)?;
-        sink.pace.counted(free);
-        sent += free as u64;
+        sent += send(sink, buf.get(ready).unwrap_or_default(), &mut left_out).await?;
     }
+}
+
+/// Sends what lies behind the octets to leave out.
+async fn send(sink: &mut Line<'_>, octets: &[u8], left_out: &mut u64) -> Result<u64, RelayError> {
+    let skipped = octets.len().min(usize::try_from(*left_out).unwrap_or(usize::MAX));
+    *left_out -= skipped as u64;
+    let octets = octets.get(skipped..).unwrap_or_default();
+    sink.write_all(octets).await.map_err(RelayError::To)?;
+    sink.pace.counted(octets.len());
+    Ok(octets.len() as u64)
 }
 
 impl Tail {
@@ -96,16 +109,14 @@ impl Tail {
     /// # Errors
     /// [`RelayError::To`].
     pub async fn release(
-        self,
+        mut self,
         to: &mut DataConn,
         options: Options<'_>,
         progress: &Progress,
     ) -> Result<Received, RelayError> {
         let mut sink = Line::new(to, Way::Sending, &options, progress).map_err(RelayError::To)?;
         let held = self.buf.get(self.held).unwrap_or_default();
-        sink.write_all(held).await.map_err(RelayError::To)?;
-        sink.pace.counted(held.len());
-        let octets = self.sent + held.len() as u64;
+        let octets = self.sent + send(&mut sink, held, &mut self.left_out).await?;
         Ok(Received { octets, wire: octets })
     }
 }
@@ -135,7 +146,8 @@ mod tests {
             (got, reader)
         });
         let (mut seen, progress) = (Vec::new(), Progress::new());
-        let tail = relay_watched(&mut from, &mut to, Options::default(), &progress, &mut seen).await.unwrap();
+        let tail =
+            relay_watched(&mut from, &mut to, Options::default(), &progress, &mut seen, 0).await.unwrap();
         assert!(seen == data, "the watcher has seen all of {} octets", data.len());
         assert_eq!(progress.octets(), most as u64);
         writing.join().unwrap();
@@ -160,6 +172,29 @@ mod tests {
             to.finish().await.unwrap();
             reader.read_to_end(&mut got).unwrap();
             assert!(got == data, "{len} octets");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn octets_to_leave_out_are_seen_by_the_watcher_alone() {
+        let data = noise(500_000);
+        for leave_out in [1, 100_000, 450_000, 499_999, 500_000, 600_000_u64] {
+            let ((mut from, mut writer), (mut to, mut reader)) = (pair(), pair());
+            let (sent, mut seen) = (data.clone(), Vec::new());
+            let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
+            let reading = thread::spawn(move || {
+                let mut got = Vec::new();
+                reader.read_to_end(&mut got).unwrap();
+                got
+            });
+            let (options, progress) = (Options::default, Progress::new());
+            let tail = relay_watched(&mut from, &mut to, options(), &progress, &mut seen, leave_out).await;
+            let received = tail.unwrap().release(&mut to, options(), &progress).await.unwrap();
+            to.finish().await.unwrap();
+            writing.join().unwrap();
+            let wanted = data.get(leave_out as usize..).unwrap_or_default();
+            assert!(reading.join().unwrap() == wanted && seen == data, "{leave_out} left out");
+            assert_eq!((received.octets, progress.octets()), (wanted.len() as u64, wanted.len() as u64));
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 
-use portway_e2e::bytes;
+use std::net::SocketAddr;
 
-use crate::world::{ANN, at, forward, logged, server, through};
+use portway_e2e::{Kind, PATIENCE, Proxy, Tree, bytes, until};
+
+use crate::rivals::{self, Rival};
+use crate::world::{ANN, at, forward, logged, of, reverse, server, through};
 
 /// Refuses whatever has this word in it.
 const SCAN: &str = "if grep -q EICAR; then echo \"found EICAR in $PORTWAY_PATH\"; exit 1; fi";
@@ -57,7 +60,7 @@ fn a_command_that_cannot_say_yes_says_no() {
     let said = control.expect_reply(550).unwrap().to_string();
     assert!(said.contains("The proxy's inspection"), "{said}");
     // curl does not wait for a reply when the data breaks off; it fails all the same.
-    let home = portway_e2e::Tree::new().unwrap();
+    let home = Tree::new().unwrap();
     let who = at(server.port().unwrap()).replace(':', "%3A").replace('@', "%40");
     let url = format!("ftp://{who}:{}@{}/f", ANN.1.replace(' ', "%20"), proxy.port().unwrap());
     let curl = portway_e2e::Program::new("curl", "curl").unwrap().folder(home.path());
@@ -85,4 +88,99 @@ fn nobody_has_a_whole_file_before_the_verdict() {
         control.store("STOR up", &bytes(9, len)).unwrap_err();
         assert!(!server.tree.at("up").exists(), "{len} octets stayed");
     }
+}
+
+/// What is refused leaves the old file and nothing else; what passes takes its place.
+fn an_upload_replaces_nothing_before_it_has_passed(tree: &Tree, server: SocketAddr) {
+    let (old, new) = (bytes(1, 200_000), bytes(2, 150_000));
+    tree.write("sub/file", &old).unwrap();
+    for folder in ["", "sub"] {
+        let folder = tree.at(folder);
+        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    std::fs::set_permissions(tree.at("sub/file"), std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .unwrap();
+    let proxy = forward(&["--inspect-command", SCAN]);
+    let mut control = through(&proxy, server);
+    let names = || -> Vec<_> {
+        std::fs::read_dir(tree.at("sub")).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let bad = [&new[..], b"EICAR"].concat();
+    let refused = control.store("STOR sub/file", &bad).unwrap_err().to_string();
+    assert!(refused.contains("550") && refused.contains("EICAR in sub/file"), "{refused}");
+    assert_eq!((tree.read("sub/file").unwrap(), names()), (old, vec!["file".into()]));
+    let said = control.store("STOR sub/file", &new).unwrap().to_string();
+    assert!(!said.contains(".portway"), "{said}");
+    assert_eq!((tree.read("sub/file").unwrap(), names()), (new, vec!["file".into()]));
+    // Who goes away in the middle leaves nothing, either.
+    let mut data = control.begin("STOR sub/other").unwrap();
+    data.write_all(&bytes(3, 300_000)).unwrap();
+    control.hang_up();
+    drop(data);
+    logged(&proxy, &["session_closed"]);
+    until("the half is gone", PATIENCE, || Ok((names() == ["file"]).then_some(()))).unwrap();
+}
+
+#[test]
+fn a_refused_upload_leaves_the_old_file_at_portway() {
+    let (server, _) = server();
+    an_upload_replaces_nothing_before_it_has_passed(&server.tree, server.port().unwrap());
+}
+
+#[test]
+fn a_refused_upload_leaves_the_old_file_at_vsftpd() {
+    let (server, _) = of(Kind::Vsftpd);
+    an_upload_replaces_nothing_before_it_has_passed(&server.tree, server.port().unwrap());
+}
+
+#[test]
+fn a_refused_upload_leaves_the_old_file_at_proftpd() {
+    let server = rivals::start(Rival::ProFtpd);
+    an_upload_replaces_nothing_before_it_has_passed(&server.tree, server.at);
+}
+
+#[test]
+fn a_refused_upload_leaves_the_old_file_at_pure_ftpd() {
+    let server = rivals::start(Rival::PureFtpd);
+    an_upload_replaces_nothing_before_it_has_passed(&server.tree, server.at);
+}
+
+#[test]
+fn where_the_server_renames_nothing_an_upload_gets_553_and_changes_nothing() {
+    let (server, file) = server();
+    let before = reverse(&server, &["--deny", "RNTO"]);
+    let proxy = forward(&["--inspect-command", SCAN]);
+    let mut control = through(&proxy, before.port().unwrap());
+    let refused = control.store("STOR f", b"new").unwrap_err().to_string();
+    assert!(refused.contains("553") && refused.contains("Nothing was changed"), "{refused}");
+    assert_eq!(server.tree.read("f").unwrap(), file);
+    assert_eq!(std::fs::read_dir(server.tree.path()).unwrap().count(), 1);
+    assert_eq!(control.fetch("RETR f").unwrap(), file);
+}
+
+#[test]
+fn no_file_is_fetched_or_stored_in_pieces_that_look_clean() {
+    let (server, file) = server();
+    server.tree.write("bad", [b"EICAR", &file[..]].concat()).unwrap();
+    let proxy: Proxy = forward(&["--inspect-command", SCAN]);
+    let mut control = through(&proxy, server.port().unwrap());
+    // The part behind the offset is clean, and the file is not.
+    control.expect("REST 5", 350).unwrap();
+    let mut data = control.begin("RETR bad").unwrap();
+    assert!(data.read_all().is_err());
+    drop(data);
+    control.expect_reply(550).unwrap();
+    for offset in [1, 100_000, 499_999] {
+        control.expect(format!("REST {offset}"), 350).unwrap();
+        assert!(control.fetch("RETR f").unwrap() == file[offset..], "from {offset} on");
+    }
+    assert!(control.fetch("RETR f").unwrap() == file);
+    control.expect("REST 3", 350).unwrap();
+    for line in ["STOR f", "APPE f", "STOU"] {
+        control.epsv().unwrap();
+        control.expect(line, 550).unwrap();
+    }
+    assert_eq!(server.tree.read("f").unwrap(), file);
+    let help = control.expect("HELP", 214).unwrap().to_string();
+    assert!(help.contains("STOR") && !help.contains("APPE"), "{help}");
 }

@@ -49,7 +49,7 @@ pub(crate) struct ProxyArgs {
     pub(crate) read_only: bool,
     /// Let this command of the shell look into each file that passes: it reads a copy on its standard input; exit
     /// status 0 passes the file, any other breaks the transfer off with 550 and the command's first line of output.
-    /// PORTWAY_VERB, _PATH, _USER, _CLIENT, _SERVER and _RESTART (octets left out) are in its environment
+    /// PORTWAY_VERB, _PATH, _USER, _CLIENT and _SERVER are in its environment
     #[arg(long, value_name = "CMD")]
     pub(crate) inspect_command: Option<String>,
     /// Keep this command back from servers: a verb, `SITE CHMOD`, or a class: @write, @read, @list, @active,

@@ -112,6 +112,7 @@ impl Settings {
         let filter = Filter {
             read_only: args.read_only || file.read_only,
             unknown: file.pass_unknown,
+            whole_files: args.inspect_command.is_some() || file.inspect_command.is_some(),
             rules: commands::rules(&args.deny, &[&file.commands])?.into(),
         };
         let kind = kind(&args, &file, &filter)?;
@@ -262,6 +263,7 @@ fn routes(urls: Vec<Target>, args: &ProxyArgs, file: &File, filter: &Filter) -> 
         let filter = Filter {
             read_only: entry.read_only || filter.read_only,
             unknown: filter.unknown,
+            whole_files: filter.whole_files,
             rules: commands::rules(&args.deny, &[&entry.commands, &file.commands])?.into(),
         };
         rows.push(Route { when, group: Arc::clone(group), filter: Some(filter) });

@@ -34,6 +34,8 @@ pub(super) struct Carry {
     pub(super) patience: Duration,
     /// Who looks into the file.
     pub(super) inspection: Option<Inspection>,
+    /// Octets at the beginning that only the inspection sees.
+    pub(super) leave_out: u64,
 }
 
 /// How it ended.
@@ -73,7 +75,7 @@ impl Carry {
     /// `go` is notified when the server has said that it begins. A client in active mode is connected to only
     /// then, so that no connection tells it of a transfer that never was.
     pub(super) async fn run(self, go: &Notify, progress: &Progress) -> Carried {
-        let Self { way, client, server, server_tls, server_ip, patience, mut inspection } = self;
+        let Self { way, client, server, server_tls, server_ip, patience, mut inspection, leave_out } = self;
         let mut facts = BothFacts::default();
         let server_side = async {
             let link = match server {
@@ -122,7 +124,8 @@ impl Carry {
                     let tail = tokio::select! {
                         biased;
                         reason = inspection.refuses() => return Err(Broken::Content(reason)),
-                        tail = relay_watched(&mut from, &mut to, options(), progress, &mut input) => tail,
+                        tail = relay_watched(&mut from, &mut to, options(), progress, &mut input, leave_out)
+                            => tail,
                     };
                     Some((inspection, tail.map_err(blame)?))
                 }

@@ -17,9 +17,10 @@ use tokio::time::Instant;
 use super::carry::{BothFacts, Broken, Carried, Carry, Way};
 use super::channel::Pending;
 use super::command::not_connected;
+use super::content::{Aside, Looked};
 use super::verdict::Record;
 use super::{End, Session};
-use crate::inspect::{Inspection, Subject};
+use crate::Kind;
 use crate::upstream::{Lost, Opened};
 
 /// How long the server may take to explain a data connection that broke.
@@ -32,6 +33,8 @@ const CONFIRM: Duration = Duration::from_secs(120);
 struct Course {
     way: Way,
     id: CommandId,
+    /// An upload that has to pass first.
+    aside: Option<Aside>,
     begun: bool,
     /// The server's final reply.
     last: Option<RawReply>,
@@ -67,26 +70,25 @@ impl Session {
     async fn transfer(&mut self, transfer: &Transfer<'_>, command: Command<'_>) -> Result<(), End> {
         let began = Instant::now();
         let pending = std::mem::replace(&mut self.pending, Pending::Nothing);
-        let inspection = match self.inspect(&transfer.kind, transfer.restart) {
-            Ok(inspection) => inspection,
-            Err(error) => {
-                let text =
-                    format!("The proxy cannot look into this file now ({error}), so it does not pass.");
-                self.say(Code::FILE_UNAVAILABLE, text);
+        let looked = match self.look_into(transfer) {
+            Ok(looked) => looked,
+            Err(reply) => {
+                self.control.queue(&reply);
                 return Ok(());
             }
         };
-        let Some(opened) = self.open_server_side(transfer).await? else { return Ok(()) };
+        let offset = if looked.is_some() { 0 } else { transfer.restart };
+        let Some(opened) = self.open_server_side(offset).await? else { return Ok(()) };
         let Some(server) = &mut self.upstream else {
             self.control.queue(&not_connected());
             return Ok(());
         };
-        let direction = direction(&transfer.kind);
-        // Whatever stands there is what we have let through of it.
-        let discard = match transfer.kind {
-            TransferKind::Stor(name) if inspection.is_some() && transfer.restart == 0 => Some(name),
-            _ => None,
+        let (inspection, leave_out, aside) = match looked {
+            Some(Looked { inspection, leave_out, aside }) => (Some(inspection), leave_out, aside),
+            None => (None, 0, None),
         };
+        let command = aside.as_ref().map_or(command, Aside::stor);
+        let direction = direction(&transfer.kind);
         let record = Record {
             verb: transfer.kind.verb().name(),
             path: Shown::from(name_of(&transfer.kind)),
@@ -99,7 +101,6 @@ impl Session {
             ascii: transfer.representation == Representation::Ascii,
             compressed: transfer.mode == Mode::Deflate,
             restart: transfer.restart,
-            discard: discard.map(<[u8]>::to_vec),
         };
         let id = match server.leg.send(&command).await {
             Ok(Ok(id)) => id,
@@ -118,13 +119,14 @@ impl Session {
             server_ip: server.leg.peer().ip(),
             patience: timeouts.data,
             inspection,
+            leave_out,
         };
         self.entry.set_state(SessionState::Transferring);
         let info = TransferInfo { verb: record.verb, path: record.path.clone(), direction };
         let live = self.entry.transfer(info);
         let (go, progress) = (Notify::new(), Progress::default());
         let until = Instant::now() + timeouts.reply;
-        let mut course = Course { way: carry.way, id, begun: false, last: None, carried: None, until };
+        let mut course = Course { way: carry.way, id, aside, begun: false, last: None, carried: None, until };
         let ended = {
             let mut data = pin!(carry.run(&go, &progress));
             self.beside(data.as_mut(), &go, &mut course, &progress).await
@@ -141,7 +143,7 @@ impl Session {
 
     /// The server's data channel, and REST again if the client sent one: commands about the channel came in
     /// between, and RFC 959 §4.1.3 has the transfer follow at once. `None` if the client has been told why not.
-    async fn open_server_side(&mut self, transfer: &Transfer<'_>) -> Result<Option<Opened>, End> {
+    async fn open_server_side(&mut self, offset: u64) -> Result<Option<Opened>, End> {
         let Some(server) = &mut self.upstream else {
             self.control.queue(&not_connected());
             return Ok(None);
@@ -164,9 +166,9 @@ impl Session {
             return Ok(None);
         }
         // Also 0, where the server may still have the offset of a transfer that never was.
-        if self.upstream.as_ref().is_some_and(|server| server.leg.needs_rest(transfer.restart)) {
-            let Some(reply) = self.ask(&Command::Rest(transfer.restart)).await? else { return Ok(None) };
-            if reply.code >= 400 && transfer.restart > 0 {
+        if self.upstream.as_ref().is_some_and(|server| server.leg.needs_rest(offset)) {
+            let Some(reply) = self.ask(&Command::Rest(offset)).await? else { return Ok(None) };
+            if reply.code >= 400 && offset > 0 {
                 self.pass_reply(&reply);
                 return Ok(None);
             }
@@ -231,22 +233,26 @@ impl Session {
         if answer.id != course.id {
             return;
         }
+        let reply = match &course.aside {
+            Some(aside) => aside.named(answer.reply),
+            None => answer.reply,
+        };
         if !answer.last {
             if !std::mem::replace(&mut course.begun, true) {
-                self.pass_reply(&answer.reply);
+                self.pass_reply(&reply);
                 go.notify_one();
             }
             return;
         }
-        if answer.reply.code < 300 && !course.begun {
+        if reply.code < 300 && !course.begun {
             // Some servers say nothing but 226 when they have little to send.
             course.begun = true;
             self.say(Code::OPENING_DATA, "Here it comes.");
             go.notify_one();
         }
         // What was sent may still be on its way through us.
-        course.until = Instant::now() + if answer.reply.code >= 400 { EXPLAIN } else { CONFIRM };
-        course.last = Some(answer.reply);
+        course.until = Instant::now() + if reply.code >= 400 { EXPLAIN } else { CONFIRM };
+        course.last = Some(reply);
     }
 
     /// The octets have arrived. An upload is ended only if the client is still there: without TLS the end of a
@@ -291,7 +297,7 @@ impl Session {
         record: &Record,
         progress: &Progress,
     ) -> Result<(), End> {
-        let Course { last, carried, .. } = course;
+        let Course { last, carried, aside, begun, .. } = course;
         let (sink, facts, result) = match carried {
             Some(carried) => (carried.sink, carried.facts, Some(carried.result)),
             None => (None, BothFacts::default(), None),
@@ -307,13 +313,20 @@ impl Session {
                     progress,
                     (TransferResult::Aborted, 426, Some("control_lost")),
                 );
+                if let Some(aside) = aside {
+                    self.sweep(aside);
+                }
                 self.upstream = None;
                 return Err(end);
             }
             Ok(Ended::Aborted) => {
                 drop(sink);
                 self.log_transfer(record, &facts, progress, (TransferResult::Aborted, 426, Some("abor")));
-                return self.abort_server().await;
+                self.abort_server().await?;
+                if let Some(aside) = aside {
+                    self.discard(&aside).await;
+                }
+                return self.or_lost();
             }
             Ok(Ended::ServerLost(lost)) => {
                 drop(sink);
@@ -326,19 +339,20 @@ impl Session {
                 self.log_lost(&lost);
                 self.leave_server();
                 self.say(Code::TRANSFER_ABORTED, format_args!("{lost}; the transfer is cut short."));
-                return match self.shared.config.kind {
-                    crate::Kind::Forward(_) => Ok(()),
-                    _ => Err(End::SERVER_LOST),
-                };
+                return self.or_lost();
             }
             Ok(Ended::Done) => self.verdict(sink, result, last.as_ref(), record, progress).await,
         };
+        let (reply, cause) = match (aside, cause) {
+            (Some(aside), None) => self.put_in_place(&aside, reply).await,
+            (Some(aside), cause) if begun && last.is_some() => {
+                self.discard(&aside).await;
+                (reply, cause)
+            }
+            (_, cause) => (reply, cause),
+        };
         let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
         self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));
-        if let (Some("content"), Some(name), Some(_)) = (cause, &record.discard, &last) {
-            // Servers that keep nothing of an upload that broke say 550, which is all right, too.
-            self.ask(&Command::Dele(name)).await?;
-        }
         self.control.queue(&reply);
         if last.is_none() {
             // Who does not answer now would answer later, to something else.
@@ -347,24 +361,15 @@ impl Session {
             self.upstream = None;
             return self.server_lost(&lost);
         }
-        Ok(())
+        self.or_lost()
     }
 
-    /// Starts the command that looks into a file; listings are none.
-    fn inspect(&self, kind: &TransferKind<'_>, restart: u64) -> io::Result<Option<Inspection>> {
-        let Some(inspect) = &self.shared.config.inspect else { return Ok(None) };
-        let (Some(server), false) = (&self.upstream, direction(kind) == Direction::List) else {
-            return Ok(None);
-        };
-        let subject = Subject {
-            verb: kind.verb().name(),
-            path: name_of(kind),
-            user: &server.user,
-            client: self.peer.ip().to_canonical(),
-            server: server.leg.host(),
-            restart,
-        };
-        inspect.start(&subject).map(Some)
+    /// A session without its server goes on at a forward proxy only.
+    fn or_lost(&self) -> Result<(), End> {
+        match (&self.upstream, &self.shared.config.kind) {
+            (Some(_), _) | (None, Kind::Forward(_)) => Ok(()),
+            (None, _) => Err(End::SERVER_LOST),
+        }
     }
 
     fn aborted(&mut self) {
@@ -444,7 +449,7 @@ impl Course {
     }
 }
 
-fn direction(kind: &TransferKind<'_>) -> Direction {
+pub(super) fn direction(kind: &TransferKind<'_>) -> Direction {
     match kind {
         TransferKind::Retr(_) => Direction::Out,
         TransferKind::Stor(_) | TransferKind::Appe(_) | TransferKind::Stou(_) => Direction::In,
@@ -453,7 +458,7 @@ fn direction(kind: &TransferKind<'_>) -> Direction {
 }
 
 /// The name as the client gave it.
-fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
+pub(super) fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
     match *kind {
         TransferKind::Retr(name) | TransferKind::Stor(name) | TransferKind::Appe(name) => name,
         TransferKind::Stou(name) | TransferKind::Mlsd(name) => name.unwrap_or_default(),

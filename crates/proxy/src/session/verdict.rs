@@ -23,8 +23,6 @@ pub(super) struct Record {
     pub(super) ascii: bool,
     pub(super) compressed: bool,
     pub(super) restart: u64,
-    /// A new file on the server that must not stay if the inspection refuses it.
-    pub(super) discard: Option<Vec<u8>>,
 }
 
 impl Session {

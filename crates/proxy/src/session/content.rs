@@ -1,0 +1,183 @@
+//! What looking into files changes about a transfer: it always begins at the beginning, and an upload stays aside
+//! until it has passed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use portway_ops::Direction;
+use portway_proto::{Code, Command, RawReply, Reply, Representation, Transfer, TransferKind};
+use tokio::time::timeout;
+
+use super::Session;
+use super::transfer::{direction, name_of};
+use crate::inspect::{Inspection, Subject};
+use crate::upstream::{Lost, Upstream, shown};
+
+/// How long the server may take to delete what a client that is gone has left behind.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// A transfer that somebody looks into.
+pub(super) struct Looked {
+    pub(super) inspection: Inspection,
+    /// Where the client goes on (REST). The inspection sees the whole file all the same, or a file could be fetched
+    /// in pieces of which none is suspicious.
+    pub(super) leave_out: u64,
+    pub(super) aside: Option<Aside>,
+}
+
+/// An upload that has a name of ours until it has passed, so that nothing stands under its own name but what has,
+/// and what stood there before stays.
+pub(super) struct Aside {
+    name: Vec<u8>,
+    temporary: Vec<u8>,
+}
+
+impl Session {
+    /// Begins to look into a file; listings are none.
+    ///
+    /// The error is what the client is told.
+    pub(super) fn look_into(&self, transfer: &Transfer<'_>) -> Result<Option<Looked>, Reply> {
+        let Some(inspect) = &self.shared.config.inspect else { return Ok(None) };
+        let (Some(server), false) = (&self.upstream, direction(&transfer.kind) == Direction::List) else {
+            return Ok(None);
+        };
+        let refuse = |text: &str| Err(Reply::new(Code::FILE_UNAVAILABLE, text));
+        let aside = match transfer.kind {
+            TransferKind::Stor(_) if transfer.restart > 0 => {
+                return refuse(
+                    "The proxy looks into whole files: send this one from its beginning, without REST.",
+                );
+            }
+            TransferKind::Stor(name) => match Aside::of(name) {
+                Some(aside) => Some(aside),
+                None => return refuse("This is no name of a file."),
+            },
+            // What an offset counts in text is the server's secret.
+            _ if transfer.restart > 0 && transfer.representation == Representation::Ascii => {
+                return refuse("The proxy looks into whole files: go on in the middle of one in TYPE I.");
+            }
+            _ => None,
+        };
+        let subject = Subject {
+            verb: transfer.kind.verb().name(),
+            path: name_of(&transfer.kind),
+            user: &server.user,
+            client: self.peer.ip().to_canonical(),
+            server: server.leg.host(),
+        };
+        match inspect.start(&subject) {
+            Ok(inspection) => Ok(Some(Looked { inspection, leave_out: transfer.restart, aside })),
+            Err(error) => {
+                refuse(&format!("The proxy cannot look into this file now ({error}), so it does not pass."))
+            }
+        }
+    }
+
+    /// Gives an upload that has passed its name. A client that leaves meanwhile has its file all the same.
+    pub(super) async fn put_in_place(&mut self, aside: &Aside, done: Reply) -> (Reply, Option<&'static str>) {
+        let Some(server) = &mut self.upstream else { return (done, None) };
+        match place(&mut server.leg, aside).await {
+            Ok(None) => (done, None),
+            Ok(Some(why)) => {
+                let text = format!(
+                    "The file has passed, but the server does not let it have its name ({}): the proxy stores \
+                     uploads under another until they have passed. Nothing was changed.",
+                    shown(&why)
+                );
+                (Reply::new(Code::NAME_NOT_ALLOWED, text), Some("not_renamed"))
+            }
+            Err(lost) => {
+                self.log_lost(&lost);
+                self.leave_server();
+                let text = format!("{lost}; whether the file has its name is not known.");
+                (Reply::new(Code::TRANSFER_ABORTED, text), Some("server_lost"))
+            }
+        }
+    }
+
+    /// Deletes an upload that has not passed, or not arrived whole.
+    pub(super) async fn discard(&mut self, aside: &Aside) {
+        let Some(server) = &mut self.upstream else { return };
+        // Servers that keep nothing of an upload that broke say 550, which is all right, too.
+        if let Err(lost) = server.leg.call(&Command::Dele(&aside.temporary)).await {
+            self.log_lost(&lost);
+            self.leave_server();
+        }
+    }
+
+    /// The same after the client has left.
+    pub(super) fn sweep(&mut self, aside: Aside) {
+        let Some(mut server) = self.upstream.take() else { return };
+        tokio::spawn(async move {
+            let _ = timeout(SWEEP, server.leg.call(&Command::Dele(&aside.temporary))).await;
+            server.leg.quit().await;
+        });
+    }
+}
+
+impl Aside {
+    /// A name nobody can guess in the same directory, hidden in listings; `None` if this is no name of a file.
+    fn of(name: &[u8]) -> Option<Self> {
+        let at = name.iter().rposition(|&octet| octet == b'/').map_or(0, |slash| slash + 1);
+        let (directory, base) = name.split_at_checked(at)?;
+        if matches!(base, b"" | b"." | b"..") {
+            return None;
+        }
+        let hidden = format!(".portway-{:016x}", RandomState::new().hash_one(name));
+        Some(Self { name: name.to_vec(), temporary: [directory, hidden.as_bytes()].concat() })
+    }
+
+    /// The command that stores it.
+    pub(super) fn stor(&self) -> Command<'_> {
+        Command::Stor(&self.temporary)
+    }
+
+    /// What the server says about it, with the name that the client knows.
+    pub(super) fn named(&self, mut reply: RawReply) -> RawReply {
+        let base = |path: &'_ [u8]| path.rsplit(|&octet| octet == b'/').next().unwrap_or_default().to_vec();
+        let (own, theirs) = (base(&self.temporary), base(&self.name));
+        for line in &mut reply.lines {
+            while let Some(at) = line.windows(own.len()).position(|part| part == own) {
+                line.splice(at..at + own.len(), theirs.iter().copied());
+            }
+        }
+        reply
+    }
+}
+
+/// Renames what has passed over whatever stands there. A server's refusal comes back, and the file is gone then.
+async fn place(leg: &mut Upstream, aside: &Aside) -> Result<Option<RawReply>, Lost> {
+    let from = leg.call(&Command::Rnfr(&aside.temporary)).await?;
+    let refused = match from.code {
+        // RFC 959 §5.4: 350.
+        300..=399 => {
+            let to = leg.call(&Command::Rnto(&aside.name)).await?;
+            if to.code < 300 { None } else { Some(to) }
+        }
+        _ => Some(from),
+    };
+    if refused.is_some() {
+        leg.call(&Command::Dele(&aside.temporary)).await?;
+    }
+    Ok(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_stays_in_its_directory_under_a_name_of_its_own() {
+        for (name, directory) in [("f", ""), ("a/f", "a/"), ("/a/b/f", "/a/b/"), ("/f", "/")] {
+            let aside = Aside::of(name.as_bytes()).unwrap();
+            let temporary = String::from_utf8(aside.temporary.clone()).unwrap();
+            assert!(temporary.starts_with(&format!("{directory}.portway-")), "{temporary}");
+            assert_ne!(temporary, String::from_utf8(Aside::of(name.as_bytes()).unwrap().temporary).unwrap());
+            let said = RawReply { code: 150, lines: vec![format!("Opening {temporary}.").into_bytes()] };
+            assert_eq!(aside.named(said).lines, [format!("Opening {directory}f.").into_bytes()]);
+        }
+        for name in ["", "a/", "/", ".", "..", "a/.."] {
+            assert!(Aside::of(name.as_bytes()).is_none(), "{name:?}");
+        }
+    }
+}
