@@ -65,6 +65,14 @@ pub enum Proven {
     TicketsExhausted,
 }
 
+impl Proven {
+    /// Whether it resumed a TLS session, for logs.
+    #[must_use]
+    pub const fn by_resumption(self) -> bool {
+        matches!(self, Self::Resumed | Self::Sibling)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_net::Forwarded;
+use portway_interpreter::forwarded;
 use portway_nft::{Interfaces, answered_to};
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
 use portway_proto::{Announced, Code, Command, LineReader, Reply, ReplyReader};
@@ -24,8 +24,6 @@ use crate::socket::{connect_as, translated_from};
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
 const LAST_WORD: Duration = Duration::from_secs(1);
 const READ: usize = 4096;
-/// How long a balancer may take to say whose connection it is.
-const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A session under way.
 struct Session {
@@ -156,12 +154,7 @@ async fn on_behalf_of(
     neighbour: SocketAddr,
     server: SocketAddr,
 ) -> io::Result<SocketAddr> {
-    if !shared.config.balancers.iter().any(|network| network.contains(neighbour.ip())) {
-        return Ok(neighbour);
-    }
-    let told = timeout(HEADER_PATIENCE, Forwarded::read(stream)).await;
-    // Without addresses it is a health check of the balancer's own.
-    let Some(told) = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? else {
+    let Some(told) = forwarded(&shared.config.balancers, stream, neighbour).await? else {
         return Ok(neighbour);
     };
     let client = SocketAddr::new(told.client.ip().to_canonical(), told.client.port());

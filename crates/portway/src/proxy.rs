@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use portway_accounts::{Accounts, Rights, Secret, Throttle};
 use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
+use portway_interpreter::{Listener, Parts, Timeouts};
 use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink};
 use portway_proto::Policy;
-use portway_proxy::{Inspect, Kind, LegConfig, Listener, Proxy, ProxyConfig, Timeouts};
+use portway_proxy::{Inspect, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::serve::{TlsMode, raise_descriptor_limit, tls};
@@ -78,23 +79,15 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         Kind::Reverse(_) => "reverse",
         Kind::Transparent(_) => "transparent",
     };
-    let proxy = Proxy::new(ProxyConfig {
-        kind: settings.kind,
+    let parts = Parts {
         policy: Arc::new(Policy {
             tls: client_side.is_some(),
             tls_required: settings.tls == TlsMode::Required,
             ..Policy::default()
         }),
-        accounts: accounts.map(Arc::new),
-        throttle: Throttle::default(),
         broker,
         tls: client_side,
-        leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
-        leg,
-        inspect: settings.inspect_command.clone().map(Inspect::new),
-        filter: settings.filter.clone(),
         balancers: settings.balancers.clone(),
-        own_listeners: own,
         limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
         registry: Registry::default(),
         log: log.clone(),
@@ -103,7 +96,18 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
             data: settings.data_timeout,
             ..Timeouts::default()
         },
-    });
+    };
+    let config = ProxyConfig {
+        kind: settings.kind,
+        accounts: accounts.map(Arc::new),
+        throttle: Throttle::default(),
+        leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
+        leg,
+        inspect: settings.inspect_command.clone().map(Inspect::new),
+        filter: settings.filter.clone(),
+        own_listeners: own,
+    };
+    let proxy = Proxy::new(parts, config);
     tell(what, &addresses, identity.as_ref());
     let watching = tokio::spawn(signals(proxy.clone(), log.clone()));
     let clean = proxy.serve(listeners.into_iter().map(|(_, listener)| listener).collect()).await;
@@ -180,6 +184,7 @@ fn leg(settings: &Settings) -> Result<LegConfig> {
         mode: settings.upstream_mode.into(),
         header: settings.upstream_header.map(Into::into),
         active_ports: settings.upstream_active_ports.clone(),
+        timeouts: LegTimeouts::default(),
     })
 }
 

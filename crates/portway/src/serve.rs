@@ -18,10 +18,11 @@ use arc_swap::ArcSwap;
 use portway_accounts::Throttle;
 use portway_admin::{Admin, Facts};
 use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
+use portway_interpreter::{Listener, Parts, Timeouts};
 use portway_net::ServerTls;
 use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink, Start, Warning, Xferlog};
 use portway_proto::Policy;
-use portway_server::{Listener, Server, ServerConfig, Timeouts};
+use portway_server::{Server, ServerConfig};
 use portway_vfs::{LinkPolicy, LocalFs, Vfs};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -111,7 +112,7 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
     let storage: Arc<dyn Vfs> =
         if settings.read_only { Arc::new(local.read_only()) } else { Arc::new(local) };
     let tls_required = settings.tls == TlsMode::Required;
-    let server = Server::new(ServerConfig {
+    let parts = Parts {
         policy: Arc::new(Policy {
             tls: tls.is_some(),
             tls_required,
@@ -121,9 +122,6 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
             translated_clients: matches!(settings.pinholes, args::PinholesArg::Agent(_)),
             ..Policy::default()
         }),
-        accounts: ArcSwap::from_pointee(accounts),
-        throttle: Throttle::default(),
-        storage,
         broker,
         tls,
         limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
@@ -135,9 +133,11 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
             data: settings.data_timeout,
             ..Timeouts::default()
         },
-    });
+    };
+    let accounts = ArcSwap::from_pointee(accounts);
+    let server = Server::new(parts, ServerConfig { accounts, throttle: Throttle::default(), storage });
     let watched = log.clone();
-    let facts = Facts::new(server.config().registry.clone(), log.clone())
+    let facts = Facts::new(server.parts().registry.clone(), log.clone())
         .with_verdict(move || watched.diagnosis().verdict());
     if let Some(admin) = admin {
         tokio::spawn(admin.serve(facts.clone()));
@@ -201,7 +201,7 @@ fn reload(server: &Server, settings: &Settings, log: &Log) {
             log.record(Warning { what: "users", detail: Shown::from(detail) });
         }
     }
-    let (Some(tls), Some(given)) = (&server.config().tls, &settings.cert) else {
+    let (Some(tls), Some(given)) = (&server.parts().tls, &settings.cert) else {
         // A certificate that was made here stays: the folder where it is kept may be out of reach by now, and
         // clients that have believed it would refuse another.
         log.record(Notice { what: "reloaded", detail: Shown::from("log files") });

@@ -5,29 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_accounts::{Accounts, Throttle};
-use portway_data::{Broker, Network, OwnListeners};
-use portway_net::{ClientTls, Leaves, ServerTls};
-use portway_ops::{Limits, Log, Registry};
-use portway_proto::Policy;
-use tokio::net::TcpListener;
+use portway_data::OwnListeners;
+use portway_net::{ClientTls, Leaves};
 
 use crate::{Allow, Filter, Inspect, Routes};
 
-/// The parts that all sessions share.
+/// What a proxy has besides the [`Parts`](portway_interpreter::Parts) of all who play a server.
 pub struct ProxyConfig {
     /// Whose proxy it is.
     pub kind: Kind,
-    /// What the dialogue with clients allows.
-    pub policy: Arc<Policy>,
     /// Who may use the proxy; `None` lets everybody.
     pub accounts: Option<Arc<Accounts>>,
     /// Who has failed to log in at the proxy.
     pub throttle: Throttle,
-    /// Opens the clients' data connections.
-    pub broker: Broker,
-    /// TLS towards clients, unless it is off.
-    pub tls: Option<ServerTls>,
-    /// Makes certificates in the name of the servers that clients ask for; `None` shows the one of `tls` always.
+    /// Makes certificates in the name of the servers that clients ask for; `None` shows our own always.
     pub leaves: Option<Arc<Leaves>>,
     /// The leg towards servers.
     pub leg: LegConfig,
@@ -35,18 +26,8 @@ pub struct ProxyConfig {
     pub filter: Filter,
     /// Who looks into files that pass. Default `None`.
     pub inspect: Option<Inspect>,
-    /// Balancers in front: their connections begin with a PROXY header and are whose that says.
-    pub balancers: Vec<Network>,
     /// Where this program listens, which no client gets to by way of us.
     pub own_listeners: OwnListeners,
-    /// How many may be connected.
-    pub limits: Limits,
-    /// Who is connected.
-    pub registry: Registry,
-    /// Where events go.
-    pub log: Log,
-    /// How long silence is borne.
-    pub timeouts: Timeouts,
 }
 
 /// Whose proxy it is.
@@ -76,6 +57,8 @@ pub struct LegConfig {
     pub header: Option<ProxyHeader>,
     /// Ports to listen on in active mode. Default `None`: any.
     pub active_ports: Option<RangeInclusive<u16>>,
+    /// How long a server's silence is borne.
+    pub timeouts: LegTimeouts,
 }
 
 /// Whether the leg towards the server is encrypted. A certificate that cannot be verified, and a server that
@@ -113,17 +96,9 @@ pub enum ProxyHeader {
     V2,
 }
 
-/// How long silence is borne.
+/// How long a server's silence is borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// No command and no transfer for so long ends a session with 421. Default 300 s (RFC 1123 §4.1.3.2).
-    pub idle: Duration,
-    /// A data connection that does not come, or brings nothing for so long, is given up. Default 30 s.
-    pub data: Duration,
-    /// From the connection to the end of the login. Default 60 s.
-    pub login: Duration,
-    /// How long running transfers may take to end after a shutdown has begun. Default 30 s.
-    pub drain: Duration,
+pub struct LegTimeouts {
     /// From the name of a server to its greeting, TLS included. Default 15 s.
     pub connect: Duration,
     /// A server's reply. Default 60 s: a digest of a large file takes its time.
@@ -132,25 +107,12 @@ pub struct Timeouts {
     pub data_connect: Duration,
 }
 
-impl Default for Timeouts {
+impl Default for LegTimeouts {
     fn default() -> Self {
         Self {
-            idle: Duration::from_secs(300),
-            data: Duration::from_secs(30),
-            login: Duration::from_secs(60),
-            drain: Duration::from_secs(30),
             connect: Duration::from_secs(15),
             reply: Duration::from_secs(60),
             data_connect: Duration::from_secs(5),
         }
     }
-}
-
-/// A port that is open for control connections.
-#[derive(Debug)]
-pub struct Listener {
-    /// Bound and listening.
-    pub socket: TcpListener,
-    /// Whether TLS comes before the greeting.
-    pub implicit_tls: bool,
 }

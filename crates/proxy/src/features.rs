@@ -93,7 +93,7 @@ fn is_passed(verb: Verb, site: Option<&[u8]>, filter: &Filter, sender: Sender<'_
         return filter.unknown;
     }
     let in_pieces = filter.whole_files && crate::filter::PIECES.contains(&verb);
-    !in_pieces && !(filter.read_only && WRITING.contains(&verb))
+    !(in_pieces || filter.read_only && WRITING.contains(&verb))
 }
 
 /// Verbs that a read-only proxy keeps back.

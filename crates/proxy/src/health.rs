@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portway_interpreter::Parts;
 use portway_ops::{Notice, Shown, Warning};
 
-use crate::accept::Shared;
+use crate::proxy::Shared;
 use crate::routes::{Scheme, Server};
 use crate::upstream::{Goal, NoServer, Upstream, Wanted};
 use crate::{Destination, Kind};
@@ -15,7 +16,7 @@ use crate::{Destination, Kind};
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Checks all servers again and again; ends at once where there is nothing to choose from.
-pub(crate) async fn watch(shared: Arc<Shared>) {
+pub(crate) async fn watch(shared: Arc<Shared>, parts: Arc<Parts>) {
     let Kind::Reverse(routes) = &shared.config.kind else { return };
     let servers = routes.servers();
     if servers.len() < 2 {
@@ -32,11 +33,11 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             match found {
                 Ok(()) => {
                     let detail = Shown::from(format!("{place} is back"));
-                    shared.config.log.record(Notice { what: "server_up", detail });
+                    parts.log.record(Notice { what: "server_up", detail });
                 }
                 Err(why) => {
                     let detail = Shown::from(format!("{place} gets no new sessions: {why}"));
-                    shared.config.log.record(Warning { what: "server_down", detail });
+                    parts.log.record(Warning { what: "server_down", detail });
                 }
             }
         }
@@ -52,7 +53,7 @@ async fn check(shared: &Shared, server: &Server) -> Result<(), NoServer> {
     let tls = if target.scheme == Scheme::Ftps { Wanted::Implicit } else { Wanted::Nothing };
     // With a header of its own it would be somebody's session.
     let goal = Goal { host: target.host.clone(), addresses, tls, client: None, bears: None };
-    let upstream = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts).await?;
+    let upstream = Upstream::open(&goal, &shared.config.leg).await?;
     upstream.quit().await;
     Ok(())
 }

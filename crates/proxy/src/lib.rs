@@ -8,7 +8,6 @@
 //! Nothing is copied through: commands are parsed and written anew, and so are replies. The data connections of
 //! both legs come from [`portway_data`], and [`portway_data::relay`] joins them.
 
-mod accept;
 mod allow;
 mod config;
 mod destination;
@@ -17,18 +16,19 @@ mod filter;
 mod health;
 mod inspect;
 mod login;
+mod proxy;
 mod routes;
 mod rules;
 mod session;
 mod takeover;
 mod upstream;
 
-pub use accept::{Proxy, Shutdown};
 pub use allow::{Allow, Denied, Rule, RuleError};
-pub use config::{Kind, LegConfig, Listener, ProxyConfig, ProxyHeader, ServerTlsChoice, Timeouts, WayChoice};
+pub use config::{Kind, LegConfig, LegTimeouts, ProxyConfig, ProxyHeader, ServerTlsChoice, WayChoice};
 pub use destination::{Destination, DestinationError};
 pub use filter::Filter;
 pub use inspect::Inspect;
+pub use proxy::Proxy;
 pub use routes::{Balance, Group, Match, Route, Routes, Scheme, Target, TargetError};
 pub use rules::{CommandRule, RuleAction, VerbPattern, VerbPatternError};
 pub use takeover::Takeover;

@@ -12,7 +12,7 @@ use portway_proto::{Command, Mechanism, Protection, RawReply, printable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Denied, LegConfig, ProxyHeader, Timeouts};
+use crate::{Denied, LegConfig, LegTimeouts, ProxyHeader};
 
 mod data;
 
@@ -35,7 +35,7 @@ pub(crate) struct Upstream {
     tls: Option<ClientControlTls>,
     greeting: RawReply,
     leg: LegConfig,
-    timeouts: Timeouts,
+    timeouts: LegTimeouts,
     ways: data::Ways,
     /// Replies since the last one that decided something.
     chatter: u32,
@@ -140,12 +140,14 @@ impl NoServer {
 
 impl Upstream {
     /// Connects, and begins TLS; the login is the client's.
-    pub(crate) async fn open(goal: &Goal, leg: &LegConfig, timeouts: Timeouts) -> Result<Self, NoServer> {
+    pub(crate) async fn open(goal: &Goal, leg: &LegConfig) -> Result<Self, NoServer> {
+        let timeouts = leg.timeouts;
         let late = || NoServer::Lost(Lost::Silent(timeouts.connect));
-        timeout(timeouts.connect, Self::reach(goal, leg, timeouts)).await.map_err(|_| late())?
+        timeout(timeouts.connect, Self::reach(goal, leg)).await.map_err(|_| late())?
     }
 
-    async fn reach(goal: &Goal, leg: &LegConfig, timeouts: Timeouts) -> Result<Self, NoServer> {
+    async fn reach(goal: &Goal, leg: &LegConfig) -> Result<Self, NoServer> {
+        let timeouts = leg.timeouts;
         let connected = match (goal.bears, goal.addresses.first()) {
             (Some(client), Some(&to)) => match connect_as(client, to).await {
                 Ok(stream) => Ok((stream, to)),

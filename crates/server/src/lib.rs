@@ -4,11 +4,9 @@
 //! [`portway_proto::ServerSession`] and does what its actions say. No FTP decision is made here but one: which
 //! reply fits what storage said (`storage::outcome`).
 
-mod accept;
-mod config;
+mod server;
 mod session;
 mod storage;
 mod turns;
 
-pub use accept::{Server, Shutdown};
-pub use config::{Listener, ServerConfig, Timeouts};
+pub use server::{Server, ServerConfig};

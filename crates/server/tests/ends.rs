@@ -11,7 +11,7 @@ use portway_proto::Policy;
 
 #[tokio::test]
 async fn a_shutdown_waits_for_no_handshake() {
-    let site = Site::with(|config| config.tls = Some(tls()));
+    let site = Site::with(|parts, _| parts.tls = Some(tls()));
     let mut silent = site.connect().await;
     assert_eq!(silent.say("AUTH TLS").await, 234);
     let mut idle = site.ann().await;
@@ -23,10 +23,10 @@ async fn a_shutdown_waits_for_no_handshake() {
 
 #[tokio::test]
 async fn a_client_that_never_ends_its_tls_after_ccc_is_given_up() {
-    let site = Site::with(|config| {
-        config.tls = Some(tls());
-        config.policy = Arc::new(Policy { ccc: true, ..Policy::default() });
-        config.timeouts.idle = Duration::from_millis(300);
+    let site = Site::with(|parts, _| {
+        parts.tls = Some(tls());
+        parts.policy = Arc::new(Policy { ccc: true, ..Policy::default() });
+        parts.timeouts.idle = Duration::from_millis(300);
     });
     let mut ann = site.connect().await;
     ann.auth().await;
@@ -38,21 +38,21 @@ async fn a_client_that_never_ends_its_tls_after_ccc_is_given_up() {
 
 #[tokio::test]
 async fn a_login_in_the_clear_is_forgotten_by_auth() {
-    let site = Site::with(|config| config.tls = Some(tls()));
+    let site = Site::with(|parts, _| parts.tls = Some(tls()));
     let mut ann = site.ann().await;
     ann.auth().await;
     assert_eq!(ann.say("PWD").await, 530);
-    assert_eq!(site.server.config().registry.sessions()[0].user, None);
+    assert_eq!(site.server.parts().registry.sessions()[0].user, None);
 }
 
 #[tokio::test]
 async fn a_port_that_is_not_to_be_had_is_logged() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
-    let site = Site::with(|config| {
+    let site = Site::with(|parts, _| {
         let ports = PassivePorts::Range(port..=port);
         let config_of_broker = BrokerConfig { ports, sharing: Sharing::Exclusive, ..BrokerConfig::default() };
-        config.broker = Broker::new(config_of_broker).expect("a broker");
+        parts.broker = Broker::new(config_of_broker).expect("a broker");
     });
     let mut ann = site.ann().await;
     assert_eq!(ann.say("EPSV").await, 425);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use common::{PATIENCE, Site};
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle, ThrottlePolicy};
-use portway_server::Timeouts;
+use portway_interpreter::Timeouts;
 
 #[tokio::test]
 async fn who_logs_out_late_has_time_to_log_in_again() {
     let login = Duration::from_millis(300);
-    let site = Site::with(|config| config.timeouts = Timeouts { login, ..Timeouts::default() });
+    let site = Site::with(|parts, _| parts.timeouts = Timeouts { login, ..Timeouts::default() });
     let mut ann = site.ann().await;
     let mut stranger = site.connect().await;
     assert_eq!(stranger.code().await, 421, "the time to log in is over");
@@ -23,7 +23,7 @@ async fn who_logs_out_late_has_time_to_log_in_again() {
 #[tokio::test]
 async fn a_stranger_gets_no_more_time_by_rein() {
     let login = Duration::from_millis(300);
-    let site = Site::with(|config| config.timeouts = Timeouts { login, ..Timeouts::default() });
+    let site = Site::with(|parts, _| parts.timeouts = Timeouts { login, ..Timeouts::default() });
     let mut stranger = site.connect().await;
     let asking = async { while stranger.say("REIN").await == 220 {} };
     tokio::time::timeout(PATIENCE, asking).await.expect("the session ends");
@@ -32,7 +32,7 @@ async fn a_stranger_gets_no_more_time_by_rein() {
 #[tokio::test]
 async fn a_stranger_gets_no_more_time_by_chatter_without_pause() {
     let login = Duration::from_millis(300);
-    let site = Site::with(|config| config.timeouts = Timeouts { login, ..Timeouts::default() });
+    let site = Site::with(|parts, _| parts.timeouts = Timeouts { login, ..Timeouts::default() });
     let mut stranger = site.connect().await;
     let chatter = ["NOOP"; 200];
     let talking = async {
@@ -59,7 +59,7 @@ async fn rein_forgets_what_the_user_had_set() {
     assert_eq!(ann.say("CWD d").await, 250);
     assert_eq!(ann.say("SITE IDLE 7200").await, 200);
     assert_eq!(ann.say("REIN").await, 220);
-    assert_eq!(site.server.config().registry.sessions()[0].user, None);
+    assert_eq!(site.server.parts().registry.sessions()[0].user, None);
     assert_eq!(ann.say("PWD").await, 530);
     ann.send(&["USER ann", "PASS x", "PWD", "SITE IDLE"]).await;
     assert_eq!(ann.codes().await, [331, 230]);
@@ -72,7 +72,7 @@ async fn a_new_name_ends_the_old_login_at_once() {
     let site = Site::open();
     let mut ann = site.ann().await;
     assert_eq!(ann.say("USER bob").await, 331);
-    assert_eq!(site.server.config().registry.sessions()[0].user, None);
+    assert_eq!(site.server.parts().registry.sessions()[0].user, None);
     assert_eq!(ann.say("PWD").await, 530);
     assert_eq!(ann.say("PASS wrong").await, 530);
     assert_eq!(ann.say("PWD").await, 530);
@@ -88,7 +88,7 @@ fn throttle(failures: u32) -> Throttle {
 
 #[tokio::test]
 async fn an_anonymous_login_does_not_forgive_wrong_guesses() {
-    let site = Site::with(|config| config.throttle = throttle(3));
+    let site = Site::with(|_, config| config.throttle = throttle(3));
     for guess in 0..3 {
         let mut client = site.connect().await;
         client.send(&["USER anonymous", "PASS a@b", "USER ann", "PASS wrong"]).await;
@@ -102,7 +102,7 @@ async fn an_anonymous_login_does_not_forgive_wrong_guesses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_on_many_connections_at_once_buys_no_more_guesses() {
     const LIMIT: u32 = 5;
-    let site = Site::with(|config| {
+    let site = Site::with(|_, config| {
         config.throttle = throttle(LIMIT);
         // Long enough for all to be waiting at the same time.
         let effort = Effort { memory_kib: 1024, passes: 2 };

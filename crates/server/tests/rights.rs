@@ -19,7 +19,7 @@ async fn store(client: &mut Client, line: &str) -> u16 {
 }
 
 async fn with_rights(rights: Rights) -> (Site, Client) {
-    let site = Site::with(|config| config.accounts = arc_swap::ArcSwap::from_pointee(accounts(rights)));
+    let site = Site::with(|_, config| config.accounts = arc_swap::ArcSwap::from_pointee(accounts(rights)));
     site.put("f", b"content");
     let client = site.ann().await;
     (site, client)

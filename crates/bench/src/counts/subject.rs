@@ -11,10 +11,11 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle};
 use portway_data::{Broker, BrokerConfig};
+use portway_interpreter::{Listener, Parts, Timeouts};
 use portway_net::{Identity, ServerTls, ServerTlsOptions};
 use portway_ops::{Limits, Log, LogFormat, Registry, Sink};
 use portway_proto::Policy;
-use portway_server::{Listener, Server, ServerConfig, Timeouts};
+use portway_server::{Server, ServerConfig};
 use portway_vfs::{MemFs, VPath, Vfs, Write};
 
 /// Who may log in, with which password.
@@ -32,11 +33,8 @@ pub(super) fn serve(chain: &Path, key: &Path) -> Result<()> {
             &Secret::from(ACCOUNT.1),
             Rights::FULL,
         )?;
-        let server = Server::new(ServerConfig {
+        let parts = Parts {
             policy: Arc::new(Policy { tls: true, ..Policy::default() }),
-            accounts: ArcSwap::from_pointee(accounts),
-            throttle: Throttle::default(),
-            storage: Arc::new(files()?),
             broker: Broker::new(BrokerConfig::default())?,
             tls: Some(ServerTls::new(Identity::load(chain, key)?, ServerTlsOptions::default())?),
             limits: Limits::new(0, 0),
@@ -44,7 +42,13 @@ pub(super) fn serve(chain: &Path, key: &Path) -> Result<()> {
             balancers: Vec::new(),
             log: Log::new(LogFormat::Text, Sink::writer(std::io::sink()))?,
             timeouts: Timeouts::default(),
-        });
+        };
+        let config = ServerConfig {
+            accounts: ArcSwap::from_pointee(accounts),
+            throttle: Throttle::default(),
+            storage: Arc::new(files()?),
+        };
+        let server = Server::new(parts, config);
         let socket = portway_net::listen((Ipv4Addr::LOCALHOST, 0).into())?;
         println!("{}", socket.local_addr()?);
         std::io::stdout().flush()?;

@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use portway_accounts::Throttle;
 use portway_data::{Broker, BrokerConfig, OwnListeners};
 use portway_gate::{Bridge, GateConfig, Handover};
+use portway_interpreter::{Parts, Timeouts};
 use portway_net::{ClientTls, ClientTlsOptions, Identity, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
 use portway_proxy::{
-    Allow, Filter, Kind, LegConfig, Proxy, ProxyConfig, ServerTlsChoice, Takeover, Timeouts, WayChoice,
+    Allow, Filter, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, ServerTlsChoice, Takeover, WayChoice,
 };
 
 /// What a bridge needs to know besides the gate's settings.
@@ -33,13 +34,21 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
     let options = ClientTlsOptions { trust: trust.unwrap_or_default(), ..ClientTlsOptions::default() };
     let client_tls = ClientTls::new(&options).context("--upstream-ca")?;
     let broker = Broker::new(BrokerConfig::default()).context("data ports")?;
-    let proxy = Proxy::new(ProxyConfig {
-        kind: Kind::Transparent(Allow::default()),
+    let parts = Parts {
         policy: Arc::new(Policy { tls: true, ..Policy::default() }),
-        accounts: None,
-        throttle: Throttle::default(),
         broker,
         tls: Some(tls),
+        balancers: Vec::new(),
+        // The gate counts its sessions, these among them.
+        limits: Limits::new(0, 0),
+        registry: Registry::default(),
+        log: log.clone(),
+        timeouts: Timeouts { idle: gate.idle, ..Timeouts::default() },
+    };
+    let config = ProxyConfig {
+        kind: Kind::Transparent(Allow::default()),
+        accounts: None,
+        throttle: Throttle::default(),
         leaves: Some(leaves),
         leg: LegConfig {
             tls: ServerTlsChoice::Auto,
@@ -48,17 +57,13 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
             mode: WayChoice::Auto,
             header: None,
             active_ports: None,
+            timeouts: LegTimeouts { connect: gate.connect_within, ..LegTimeouts::default() },
         },
         filter: Filter::default(),
         inspect: None,
-        balancers: Vec::new(),
         own_listeners: OwnListeners::default(),
-        // The gate counts its sessions, these among them.
-        limits: Limits::new(0, 0),
-        registry: Registry::default(),
-        log: log.clone(),
-        timeouts: Timeouts { idle: gate.idle, connect: gate.connect_within, ..Timeouts::default() },
-    });
+    };
+    let proxy = Proxy::new(parts, config);
     Ok(Bridge::new(move |handover: Handover| {
         let proxy = proxy.clone();
         let Handover { stream, client, server, seen_as, implicit } = handover;

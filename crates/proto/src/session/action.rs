@@ -89,11 +89,29 @@ pub enum TransferKind<'a> {
     Mlsd(Option<&'a [u8]>),
 }
 
+impl<'a> TransferKind<'a> {
+    /// The name as the client gave it; empty if it gave none.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        match *self {
+            Self::Retr(name) | Self::Stor(name) | Self::Appe(name) => name,
+            Self::Stou(name) | Self::Mlsd(name) => name.unwrap_or_default(),
+            Self::List(arg) | Self::Nlst(arg) => arg.path.unwrap_or_default(),
+        }
+    }
+}
+
 impl TransferKind<'_> {
     /// Whether the client sends.
     #[must_use]
     pub const fn is_upload(&self) -> bool {
         matches!(self, Self::Stor(_) | Self::Appe(_) | Self::Stou(_))
+    }
+
+    /// Whether it is about a directory and not about a file.
+    #[must_use]
+    pub const fn is_listing(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Nlst(_) | Self::Mlsd(_))
     }
 
     /// The verb, for logs.

@@ -7,7 +7,9 @@ use portway_net::Forwarded;
 use portway_ops::{Shown, UpstreamFailed, UpstreamOpened};
 use tokio::time::{Instant, timeout};
 
-use super::{End, Server, Session};
+use portway_interpreter::End;
+
+use super::{Server, Session};
 use crate::routes::{Caller, Place, Scheme};
 use crate::upstream::{Goal, Lost, NoServer, Upstream, Wanted};
 use crate::{Allow, Denied, Destination, Kind, ServerTlsChoice};
@@ -21,14 +23,14 @@ impl Session {
         self.leave_server();
         let Kind::Forward(allow) = &self.shared.config.kind else { return Ok(Err(NoServer::NoneLeft)) };
         let own = &self.shared.config.own_listeners;
-        let (home, limit) = (self.local.ip(), self.shared.config.timeouts.connect);
+        let (home, limit) = (self.client.local.ip(), self.shared.config.leg.timeouts.connect);
         let judged = async {
             let addresses = timeout(limit, resolve(&to.host, to.port))
                 .await
                 .map_err(|_| NoServer::Lost(Lost::Silent(limit)))??;
             judge(allow, own, home, &to.host, addresses)
         };
-        let addresses = match self.control.attend(judged).await? {
+        let addresses = match self.client.control.attend(judged).await? {
             Ok(addresses) => addresses,
             Err(error) => return Ok(Err(self.no_server(&to.host, error))),
         };
@@ -40,12 +42,12 @@ impl Session {
     async fn connect_as_called(&mut self, allow: &Allow) -> Result<Result<(), NoServer>, End> {
         let to = self.called;
         let own = &self.shared.config.own_listeners;
-        let judged = match own.leads_here(to, self.local.ip()) {
+        let judged = match own.leads_here(to, self.client.local.ip()) {
             true => Err(Denied::Ourselves(to)),
             false => allow.judge_called(to),
         };
         // What the client called, also where it is translated on the way: that is whom it trusts.
-        let host = self.reached.unwrap_or(to).ip().to_canonical().to_string();
+        let host = self.client.reached.unwrap_or(to).ip().to_canonical().to_string();
         if let Err(denied) = judged {
             return Ok(Err(self.no_server(&host, denied.into())));
         }
@@ -55,7 +57,7 @@ impl Session {
         };
         let scheme = if implicit { Scheme::Ftps } else { Scheme::Ftp };
         // Who calls by name and shows it under TLS has the certificate checked against that name.
-        let named = self.control.tls_info().and_then(|tls| tls.sni.clone());
+        let named = self.client.control.tls_info().and_then(|tls| tls.sni.clone());
         self.reach(self.goal(named.unwrap_or(host), vec![to], scheme), None).await
     }
 
@@ -68,12 +70,12 @@ impl Session {
             Kind::Transparent(allow) => return self.connect_as_called(allow).await,
             Kind::Forward(_) => return Ok(Err(NoServer::NoneLeft)),
         };
-        let sni = self.control.tls_info().and_then(|tls| tls.sni.clone());
+        let sni = self.client.control.tls_info().and_then(|tls| tls.sni.clone());
         let caller = Caller {
             user,
             host: self.host.as_deref(),
             sni: sni.as_deref(),
-            client: self.peer.ip().to_canonical(),
+            client: self.client.peer.ip().to_canonical(),
         };
         let Some(route) = routes.choose(caller) else { return Ok(Err(NoServer::NoneLeft)) };
         let filter = route.filter.clone();
@@ -81,7 +83,7 @@ impl Session {
         let mut last = NoServer::NoneLeft;
         for server in servers {
             let target = server.target.clone();
-            let addresses = match self.control.attend(resolve(&target.host, target.port)).await? {
+            let addresses = match self.client.control.attend(resolve(&target.host, target.port)).await? {
                 Ok(addresses) => addresses,
                 Err(error) => {
                     last = self.no_server(&target.host, error);
@@ -108,15 +110,16 @@ impl Session {
     }
 
     fn goal(&self, host: String, addresses: Vec<SocketAddr>, scheme: Scheme) -> Goal {
-        let client = Some(Forwarded { client: self.peer, reached: self.reached.unwrap_or(self.called) });
-        let bears = self.takeover.as_ref().map(|_| self.peer);
+        let client =
+            Some(Forwarded { client: self.client.peer, reached: self.client.reached.unwrap_or(self.called) });
+        let bears = self.takeover.as_ref().map(|_| self.client.peer);
         Goal { host, addresses, tls: self.wanted(scheme), client, bears }
     }
 
     async fn reach(&mut self, goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
         let shared = std::sync::Arc::clone(&self.shared);
-        let opening = Upstream::open(&goal, &shared.config.leg, shared.config.timeouts);
-        let leg = match self.control.attend(opening).await? {
+        let opening = Upstream::open(&goal, &shared.config.leg);
+        let leg = match self.client.control.attend(opening).await? {
             Ok(leg) => leg,
             Err(error) => return Ok(Err(self.no_server(&goal.host, error))),
         };
@@ -124,8 +127,8 @@ impl Session {
         if shared.config.own_listeners.leads_here(leg.peer(), leg.local().ip()) {
             return Ok(Err(self.no_server(&goal.host, Denied::Ourselves(leg.peer()).into())));
         }
-        shared.config.log.record(UpstreamOpened {
-            session: self.entry.id(),
+        self.client.record(UpstreamOpened {
+            session: self.client.entry.id(),
             server: leg.peer(),
             host: Shown::from(leg.host()),
             from: leg.local(),
@@ -149,7 +152,7 @@ impl Session {
             (Scheme::Ftps, _) => Wanted::Implicit,
             (Scheme::Ftpes, _) | (_, ServerTlsChoice::Required) => Wanted::Explicit,
             (Scheme::Ftp, ServerTlsChoice::Off) => Wanted::Nothing,
-            (Scheme::Ftp, ServerTlsChoice::Auto) if self.dialogue.is_secure() => Wanted::Explicit,
+            (Scheme::Ftp, ServerTlsChoice::Auto) if self.client.dialogue.is_secure() => Wanted::Explicit,
             (Scheme::Ftp, ServerTlsChoice::Auto) if leg.named_authority => Wanted::IfOffered,
             (Scheme::Ftp, ServerTlsChoice::Auto) => Wanted::Nothing,
         }
@@ -160,8 +163,8 @@ impl Session {
             NoServer::Unreachable { to, .. } => Some(*to),
             _ => None,
         };
-        self.shared.config.log.record(UpstreamFailed {
-            session: self.entry.id(),
+        self.client.record(UpstreamFailed {
+            session: self.client.entry.id(),
             host: Shown::from(host),
             server,
             cause: error.cause(),

@@ -10,9 +10,9 @@ use portway_net::ClientControlTls;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::channel::Pending;
 use crate::inspect::Inspection;
 use crate::upstream::Channel;
+use portway_interpreter::Pending;
 
 /// Which way the octets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,11 +173,10 @@ async fn take(client: Pending, go: &Notify, patience: Duration) -> Result<DataCo
             }
             offer.take(Instant::now() + patience).await
         }
-        Pending::Dial(_, dial) => {
+        other => {
             go.notified().await;
-            dial.connect(Instant::now() + patience).await
+            other.connect(Instant::now() + patience).await
         }
-        Pending::Nothing => Err(Failure::NoSocket(std::io::ErrorKind::NotConnected.into())),
     }
 }
 

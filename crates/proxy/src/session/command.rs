@@ -2,28 +2,30 @@
 
 use portway_proto::{Action, Code, Command, Reply, Site};
 
-use super::{End, Session};
+use portway_interpreter::End;
+
+use super::Session;
 use crate::features;
 use crate::rules::Ruled;
 use crate::{Kind, login};
 
 impl Session {
     /// Serves one line.
-    pub(super) async fn line(&mut self, line: &[u8]) -> Result<(), End> {
+    pub(super) async fn judge_line(&mut self, line: &[u8]) -> Result<(), End> {
         let Ok(command) = Command::parse(line) else {
-            let action = self.dialogue.line(line);
+            let action = self.client.dialogue.line(line);
             return self.act(action).await;
         };
         match self.ruled(&command).await? {
             Ruled::Pass => self.serve_line(line, command).await,
             Ruled::Denied(reply) => {
-                self.control.queue(&reply);
+                self.client.control.queue(&reply);
                 Ok(())
             }
             Ruled::Instead(line) => match Command::parse(&line) {
                 Ok(command) => self.serve_line(&line, command).await,
                 Err(error) => {
-                    self.control.queue(&error.reply());
+                    self.client.control.queue(&error.reply());
                     Ok(())
                 }
             },
@@ -45,11 +47,11 @@ impl Session {
             | Command::Abor
             | Command::Quit
             | Command::Rein => {
-                let action = self.dialogue.line(line);
+                let action = self.client.dialogue.line(line);
                 self.act(action).await
             }
             Command::Host(name) => {
-                let action = self.dialogue.line(line);
+                let action = self.client.dialogue.line(line);
                 if matches!(&action, Action::Reply(reply) if reply.code() == Code::READY) {
                     self.host = Some(name.to_vec());
                 }
@@ -60,7 +62,7 @@ impl Session {
             }
             // RFC 6384 §11: what an FTP ALG between address families has to say about itself.
             Command::Other { verb, arg } if verb.eq_ignore_ascii_case(b"ALGS") => {
-                self.control.queue(&algs(arg.unwrap_or_default()));
+                self.client.control.queue(&algs(arg.unwrap_or_default()));
                 Ok(())
             }
             // `SITE host` opens a server; logged in, SITE is the server's.
@@ -82,7 +84,7 @@ impl Session {
                 let action = match command {
                     // What they say depends on the server.
                     Command::Syst | Command::Stat(_) => Action::Reply(not_connected()),
-                    _ => self.dialogue.line(line),
+                    _ => self.client.dialogue.line(line),
                 };
                 self.act(action).await
             }
@@ -100,7 +102,7 @@ impl Session {
     async fn pass_on(&mut self, command: &Command<'_>) -> Result<u16, End> {
         if let Err(refused) = self.filter.judge(command) {
             let code = refused.code().number();
-            self.control.queue(&refused);
+            self.client.control.queue(&refused);
             return Ok(code);
         }
         let Some(reply) = self.ask(command).await? else { return Ok(421) };
@@ -114,10 +116,10 @@ impl Session {
         command: &Command<'_>,
     ) -> Result<Option<portway_proto::RawReply>, End> {
         let Some(server) = &mut self.upstream else {
-            self.control.queue(&not_connected());
+            self.client.control.queue(&not_connected());
             return Ok(None);
         };
-        match self.control.attend(server.leg.call(command)).await? {
+        match self.client.control.attend(server.leg.call(command)).await? {
             Ok(reply) => Ok(Some(reply)),
             Err(lost) => self.server_lost(&lost).map(|()| None),
         }
@@ -128,23 +130,23 @@ impl Session {
         if matches!(command, Command::Mode(portway_proto::Mode::Block)) {
             // A data connection of ours carries one transfer.
             let text = "MODE: only S (stream) and Z (deflate) pass the proxy.";
-            self.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
+            self.client.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
             return Ok(());
         }
         if matches!(command, Command::Mode(portway_proto::Mode::Deflate))
             && self.shared.config.inspect.is_some()
         {
             let text = "MODE: only S (stream) passes the proxy, which looks into files.";
-            self.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
+            self.client.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
             return Ok(());
         }
-        if self.dialogue.user().is_none() {
-            let action = self.dialogue.line(line);
+        if self.client.dialogue.user().is_none() {
+            let action = self.client.dialogue.line(line);
             return self.act(action).await;
         }
         let code = self.pass_on(&command).await?;
         if (200..400).contains(&code) {
-            let _ = self.dialogue.command(command);
+            let _ = self.client.dialogue.command(command);
         }
         Ok(())
     }
@@ -166,14 +168,14 @@ impl Session {
             }
             known => known,
         };
-        let reply = features::feat(known.as_ref(), &self.shared.config.policy, &self.filter, self.sender());
-        self.control.queue(&reply);
+        let reply = features::feat(known.as_ref(), &self.client.parts.policy, &self.filter, self.sender());
+        self.client.control.queue(&reply);
         Ok(())
     }
 
     fn remember_features(&mut self, reply: &portway_proto::RawReply) {
         // Some servers say more after the login.
-        if reply.code / 100 != 2 || self.dialogue.user().is_none() {
+        if reply.code / 100 != 2 || self.client.dialogue.user().is_none() {
             return;
         }
         if let Some(server) = &mut self.upstream {
@@ -188,7 +190,7 @@ impl Session {
 
     async fn help(&mut self, line: &[u8], topic: bool) -> Result<(), End> {
         if topic {
-            let action = self.dialogue.line(line);
+            let action = self.client.dialogue.line(line);
             return self.act(action).await;
         }
         let server = match self.upstream {
@@ -198,19 +200,19 @@ impl Session {
             },
             None => None,
         };
-        self.control.queue(&features::help(server.as_ref(), &self.filter, self.sender()));
+        self.client.control.queue(&features::help(server.as_ref(), &self.filter, self.sender()));
         Ok(())
     }
 
     async fn open_command(&mut self, host: &[u8]) -> Result<(), End> {
-        if self.shared.config.policy.tls_required && !self.dialogue.is_secure() {
-            self.say(Code::NOT_LOGGED_IN, "This proxy needs TLS: send AUTH TLS first.");
+        if self.client.parts.policy.tls_required && !self.client.dialogue.is_secure() {
+            self.client.say(Code::NOT_LOGGED_IN, "This proxy needs TLS: send AUTH TLS first.");
             return Ok(());
         }
         match self.login.open(host) {
             login::Step::Go(then) => self.go(then).await,
             login::Step::Refuse(why) => {
-                self.say(Code::NOT_LOGGED_IN, why);
+                self.client.say(Code::NOT_LOGGED_IN, why);
                 Ok(())
             }
             _ => Ok(()),

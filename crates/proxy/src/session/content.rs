@@ -4,12 +4,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use portway_ops::Direction;
 use portway_proto::{Code, Command, RawReply, Reply, Representation, Transfer, TransferKind};
 use tokio::time::timeout;
 
 use super::Session;
-use super::transfer::{direction, name_of};
 use crate::inspect::{Inspection, Subject};
 use crate::upstream::{Lost, Upstream, shown};
 
@@ -38,7 +36,7 @@ impl Session {
     /// The error is what the client is told.
     pub(super) fn look_into(&self, transfer: &Transfer<'_>) -> Result<Option<Looked>, Reply> {
         let Some(inspect) = &self.shared.config.inspect else { return Ok(None) };
-        let (Some(server), false) = (&self.upstream, direction(&transfer.kind) == Direction::List) else {
+        let (Some(server), false) = (&self.upstream, transfer.kind.is_listing()) else {
             return Ok(None);
         };
         let refuse = |text: &str| Err(Reply::new(Code::FILE_UNAVAILABLE, text));
@@ -60,9 +58,9 @@ impl Session {
         };
         let subject = Subject {
             verb: transfer.kind.verb().name(),
-            path: name_of(&transfer.kind),
+            path: transfer.kind.name(),
             user: &server.user,
-            client: self.peer.ip().to_canonical(),
+            client: self.client.peer.ip().to_canonical(),
             server: server.leg.host(),
         };
         match inspect.start(&subject) {

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::command::not_connected;
-use super::{End, Session};
+use portway_interpreter::End;
+
+use super::Session;
 use crate::Kind;
 use crate::login::{Step, Then};
 use crate::upstream::NoServer;
@@ -19,7 +21,7 @@ impl Session {
     pub(super) async fn enter(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
         if let Command::User(_) = command {
             // The dialogue knows what must come before, such as TLS, and who is no FTP client at all.
-            let action = self.dialogue.line(line);
+            let action = self.client.dialogue.line(line);
             if !matches!(&action, Action::Reply(reply) if reply.code() == Code::NEED_PASSWORD) {
                 return self.act(action).await;
             }
@@ -34,9 +36,13 @@ impl Session {
             _ => Step::Pass,
         };
         match step {
-            Step::AskPassword => self.say(Code::NEED_PASSWORD, "Password of the proxy's account, please."),
-            Step::AskAccount => self.say(Code::NEED_ACCOUNT, "Now ACCT with the password for this proxy."),
-            Step::Refuse(why) => self.say(Code::NOT_LOGGED_IN, why),
+            Step::AskPassword => {
+                self.client.say(Code::NEED_PASSWORD, "Password of the proxy's account, please.");
+            }
+            Step::AskAccount => {
+                self.client.say(Code::NEED_ACCOUNT, "Now ACCT with the password for this proxy.");
+            }
+            Step::Refuse(why) => self.client.say(Code::NOT_LOGGED_IN, why),
             Step::Check { name, secret, then } => {
                 if self.check(&name, &secret).await? {
                     self.login.checked();
@@ -45,7 +51,7 @@ impl Session {
             }
             Step::Go(then) => return self.go(then).await,
             Step::Pass if self.upstream.is_none() => {
-                self.say(Code::BAD_SEQUENCE, "USER comes before PASS and ACCT.");
+                self.client.say(Code::BAD_SEQUENCE, "USER comes before PASS and ACCT.");
             }
             Step::Pass => {
                 if let (Command::User(name), Some(server)) = (&command, &mut self.upstream) {
@@ -61,24 +67,24 @@ impl Session {
     pub(super) async fn go(&mut self, then: Then) -> Result<(), End> {
         match then {
             Then::Welcome => {
-                self.say(Code::LOGGED_IN, "Logged in at the proxy; now USER name@host, or OPEN host.");
+                self.client.say(Code::LOGGED_IN, "Logged in at the proxy; now USER name@host, or OPEN host.");
             }
             Then::Connect(to) => match self.connect_to(&to).await? {
                 Ok(()) => {
                     let greeting = self.upstream.as_ref().map(|server| server.leg.greeting().clone());
                     let words = greeting.map(|reply| crate::upstream::shown(&reply)).unwrap_or_default();
-                    self.say(Code::READY, format_args!("Connected to {to} ({words}); now USER."));
+                    self.client.say(Code::READY, format_args!("Connected to {to} ({words}); now USER."));
                 }
                 Err(error) => {
                     // It counts as a login that failed, and nobody fails without a name.
-                    let _ = self.dialogue.command(Command::User(b"OPEN"));
+                    let _ = self.client.dialogue.command(Command::User(b"OPEN"));
                     return self.refuse_server(&error);
                 }
             },
             Then::LogIn { to, user, password } => {
                 // Leaving the old server forgets the name that the dialogue was told.
                 let connected = self.connect_to(&to).await?;
-                let _ = self.dialogue.command(Command::User(&user));
+                let _ = self.client.dialogue.command(Command::User(&user));
                 match connected {
                     Ok(()) => {
                         if let Some(server) = &mut self.upstream {
@@ -96,7 +102,7 @@ impl Session {
     /// A reverse or transparent proxy: the name decides where to, and goes there as it is.
     async fn log_in_behind(&mut self, line: &[u8], name: &[u8]) -> Result<(), End> {
         let connected = self.connect_for(name).await?;
-        let _ = self.dialogue.line(line);
+        let _ = self.client.dialogue.line(line);
         match connected {
             Ok(()) => {
                 if let Some(server) = &mut self.upstream {
@@ -111,11 +117,11 @@ impl Session {
     /// Tells the client why there is no server. Who tries one after the other is sent away, as one who guesses
     /// passwords.
     fn refuse_server(&mut self, error: &NoServer) -> Result<(), End> {
-        let enough = matches!(self.dialogue.verified(Verdict::Rejected), Action::Close(_));
+        let enough = matches!(self.client.dialogue.verified(Verdict::Rejected), Action::Close(_));
         if matches!(error, NoServer::NotAllowed(_)) {
-            self.shared.config.log.record(Refused {
-                session: Some(self.entry.id()),
-                peer: self.peer.ip().to_canonical(),
+            self.client.record(Refused {
+                session: Some(self.client.entry.id()),
+                peer: self.client.peer.ip().to_canonical(),
                 what: "destination",
                 why: "not_allowed",
             });
@@ -123,8 +129,8 @@ impl Session {
         let code = if error.may_pass() { Code::UNAVAILABLE } else { Code::NOT_LOGGED_IN };
         // A reverse proxy does not tell strangers how its network looks.
         match self.shared.config.kind {
-            Kind::Reverse(_) => self.say(code, "The server behind this proxy is not available."),
-            Kind::Forward(_) | Kind::Transparent(_) => self.say(code, format_args!("{error}.")),
+            Kind::Reverse(_) => self.client.say(code, "The server behind this proxy is not available."),
+            Kind::Forward(_) | Kind::Transparent(_) => self.client.say(code, format_args!("{error}.")),
         }
         if enough { Err(End::REFUSED) } else { Ok(()) }
     }
@@ -141,12 +147,12 @@ impl Session {
     /// Passes a step of the login on.
     async fn log_in(&mut self, command: &Command<'_>) -> Result<(), End> {
         if self.upstream.is_none() {
-            self.control.queue(&not_connected());
+            self.client.control.queue(&not_connected());
             return Ok(());
         }
-        self.entry.set_state(SessionState::LoggingIn);
+        self.client.entry.set_state(SessionState::LoggingIn);
         let reply = self.ask(command).await?;
-        self.entry.set_state(SessionState::Idle);
+        self.client.entry.set_state(SessionState::Idle);
         match reply {
             Some(reply) => self.judged(&reply).await,
             None => Ok(()),
@@ -158,7 +164,7 @@ impl Session {
         let refused = match reply.code {
             200..=299 => match &mut self.upstream {
                 None => return Ok(()),
-                Some(server) => match self.control.attend(server.leg.protect()).await? {
+                Some(server) => match self.client.control.attend(server.leg.protect()).await? {
                     Ok(()) => {
                         self.is_in();
                         self.pass_reply(reply);
@@ -182,9 +188,9 @@ impl Session {
         if let Some(server) = &mut self.upstream {
             server.user.clone_from(&server.accepted);
         }
-        match self.dialogue.verified(Verdict::Rejected) {
+        match self.client.dialogue.verified(Verdict::Rejected) {
             Action::Close(reply) => {
-                self.control.queue(&reply);
+                self.client.control.queue(&reply);
                 Err(End::REFUSED)
             }
             _ => {
@@ -196,26 +202,23 @@ impl Session {
 
     /// The server let the user in.
     fn is_in(&mut self) {
-        let _ = self.dialogue.verified(Verdict::Accepted(String::new()));
+        let _ = self.client.dialogue.verified(Verdict::Accepted(String::new()));
         self.log_login(None);
         let Some(server) = &mut self.upstream else { return };
         server.accepted.clone_from(&server.user);
         server.directory = None;
         let name = name_at(&server.user, server.leg.host());
-        if let Some(tls) = &self.tls {
-            tls.belong_to(Some(&name));
-        }
-        self.entry.set_user(Some(Shown::from(name)));
+        self.client.belongs_to(Some(&name));
     }
 
     fn log_login(&self, reason: Option<&'static str>) {
         let Some(server) = &self.upstream else { return };
-        self.shared.config.log.record(Logged {
-            session: self.entry.id(),
-            peer: self.peer.ip().to_canonical(),
+        self.client.record(Logged {
+            session: self.client.entry.id(),
+            peer: self.client.peer.ip().to_canonical(),
             user: Shown::from(name_at(&server.user, server.leg.host())),
             result: if reason.is_none() { LoginResult::Ok } else { LoginResult::Failed },
-            tls: self.control.tls_version(),
+            tls: self.client.control.tls_version(),
             reason,
         });
     }
@@ -223,7 +226,7 @@ impl Session {
     /// Checks an account of the proxy; if it is wrong, the client has been told.
     async fn check(&mut self, name: &[u8], secret: &[u8]) -> Result<bool, End> {
         let shared = Arc::clone(&self.shared);
-        let peer = self.peer.ip();
+        let peer = self.client.peer.ip();
         let checking = async {
             match shared.config.throttle.delay(peer, Instant::now().into_std()) {
                 Delay::None => {}
@@ -238,13 +241,13 @@ impl Session {
                 _ => Err("wrong_credentials"),
             }
         };
-        let verdict = self.control.attend(checking).await?;
-        self.shared.config.log.record(Logged {
-            session: self.entry.id(),
+        let verdict = self.client.control.attend(checking).await?;
+        self.client.record(Logged {
+            session: self.client.entry.id(),
             peer: peer.to_canonical(),
             user: Shown::new(name),
             result: if verdict.is_ok() { LoginResult::Ok } else { LoginResult::Failed },
-            tls: self.control.tls_version(),
+            tls: self.client.control.tls_version(),
             reason: verdict.err(),
         });
         match verdict {
@@ -257,7 +260,7 @@ impl Session {
                     self.shared.config.throttle.failed(peer, Instant::now().into_std());
                 }
                 let verdict = if why == "throttled" { Verdict::TooMany } else { Verdict::Rejected };
-                let action = self.dialogue.verified(verdict);
+                let action = self.client.dialogue.verified(verdict);
                 self.act(action).await.map(|()| false)
             }
         }

@@ -3,7 +3,9 @@
 use portway_ops::Refused;
 use portway_proto::{Command, unquote};
 
-use super::{End, Session};
+use portway_interpreter::End;
+
+use super::Session;
 use crate::rules::{self, Ruled, Sender};
 
 impl Session {
@@ -15,9 +17,9 @@ impl Session {
         self.learn_directory(command).await?;
         let ruled = rules::judge(&self.filter.rules, command, self.sender());
         if matches!(ruled, Ruled::Denied(_)) {
-            self.shared.config.log.record(Refused {
-                session: Some(self.entry.id()),
-                peer: self.peer.ip().to_canonical(),
+            self.client.record(Refused {
+                session: Some(self.client.entry.id()),
+                peer: self.client.peer.ip().to_canonical(),
                 what: command.verb().map_or("command", |verb| verb.name()),
                 why: "rule",
             });
@@ -53,7 +55,7 @@ impl Session {
 
     /// Asks the server where the session is, once after each move, if the rules have whole paths in them.
     async fn learn_directory(&mut self, command: &Command<'_>) -> Result<(), End> {
-        let logged_in = self.dialogue.user().is_some();
+        let logged_in = self.client.dialogue.user().is_some();
         let Some(server) = &self.upstream else { return Ok(()) };
         let known = server.directory.is_some() || !logged_in;
         if known || !rules::names_path(command) || !rules::need_directory(&self.filter.rules) {

@@ -1,25 +1,21 @@
 //! A transfer through both legs, and what the client says meanwhile.
 
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use portway_data::Progress;
-use portway_net::Received;
-use portway_ops::{Direction, SessionState, Shown, TransferInfo, TransferResult};
+use portway_interpreter::{End, Pending, TransferRecord};
+use portway_ops::{SessionState, TransferResult};
 use portway_proto::client::{Answer, CommandId, Event};
-use portway_proto::{
-    Action, Code, Command, During, Mode, RawReply, Reply, Representation, Transfer, TransferKind,
-};
+use portway_proto::{Action, Code, Command, RawReply, Transfer};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Session;
 use super::carry::{BothFacts, Broken, Carried, Carry, Way};
-use super::channel::Pending;
 use super::command::not_connected;
 use super::content::{Aside, Looked};
 use super::verdict::Record;
-use super::{End, Session};
 use crate::Kind;
 use crate::upstream::{Lost, Opened};
 
@@ -58,10 +54,10 @@ impl Session {
         if self.upstream.is_some()
             && let Err(refused) = self.filter.judge(&command)
         {
-            self.control.queue(&refused);
+            self.client.control.queue(&refused);
             return Ok(());
         }
-        match self.dialogue.line(line) {
+        match self.client.dialogue.line(line) {
             Action::Transfer(transfer) => self.transfer(&transfer, command).await,
             action => self.act(action).await,
         }
@@ -69,18 +65,18 @@ impl Session {
 
     async fn transfer(&mut self, transfer: &Transfer<'_>, command: Command<'_>) -> Result<(), End> {
         let began = Instant::now();
-        let pending = std::mem::replace(&mut self.pending, Pending::Nothing);
+        let pending = std::mem::replace(&mut self.client.pending, Pending::Nothing);
         let looked = match self.look_into(transfer) {
             Ok(looked) => looked,
             Err(reply) => {
-                self.control.queue(&reply);
+                self.client.control.queue(&reply);
                 return Ok(());
             }
         };
         let offset = if looked.is_some() { 0 } else { transfer.restart };
         let Some(opened) = self.open_server_side(offset).await? else { return Ok(()) };
         let Some(server) = &mut self.upstream else {
-            self.control.queue(&not_connected());
+            self.client.control.queue(&not_connected());
             return Ok(());
         };
         let (inspection, leave_out, aside) = match looked {
@@ -88,19 +84,10 @@ impl Session {
             None => (None, 0, None),
         };
         let command = aside.as_ref().map_or(command, Aside::stor);
-        let direction = direction(&transfer.kind);
         let record = Record {
-            verb: transfer.kind.verb().name(),
-            path: Shown::from(name_of(&transfer.kind)),
-            direction,
-            mode: pending.verb(),
-            announced: pending.announced(),
+            client: TransferRecord::new(transfer, &pending, transfer.kind.name(), began),
             server_mode: opened.way.name(),
             server: server.leg.peer(),
-            began,
-            ascii: transfer.representation == Representation::Ascii,
-            compressed: transfer.mode == Mode::Deflate,
-            restart: transfer.restart,
         };
         let id = match server.leg.send(&command).await {
             Ok(Ok(id)) => id,
@@ -110,22 +97,21 @@ impl Session {
             }
             Err(lost) => return self.server_lost(&lost),
         };
-        let timeouts = self.shared.config.timeouts;
+        let (patience, reply) = (self.client.parts.timeouts.data, self.shared.config.leg.timeouts.reply);
         let carry = Carry {
-            way: if direction == Direction::In { Way::Up } else { Way::Down },
+            way: if transfer.kind.is_upload() { Way::Up } else { Way::Down },
             client: pending,
             server: opened.channel,
             server_tls: server.leg.data_tls(),
             server_ip: server.leg.peer().ip(),
-            patience: timeouts.data,
+            patience,
             inspection,
             leave_out,
         };
-        self.entry.set_state(SessionState::Transferring);
-        let info = TransferInfo { verb: record.verb, path: record.path.clone(), direction };
-        let live = self.entry.transfer(info);
+        self.client.entry.set_state(SessionState::Transferring);
+        let live = self.client.entry.transfer(record.client.info());
         let (go, progress) = (Notify::new(), Progress::default());
-        let until = Instant::now() + timeouts.reply;
+        let until = Instant::now() + reply;
         let mut course = Course { way: carry.way, id, aside, begun: false, last: None, carried: None, until };
         let ended = {
             let mut data = pin!(carry.run(&go, &progress));
@@ -137,7 +123,7 @@ impl Session {
         };
         live.add(progress.octets());
         drop(live);
-        self.entry.set_state(SessionState::Idle);
+        self.client.entry.set_state(SessionState::Idle);
         self.conclude(ended, course, &record, &progress).await
     }
 
@@ -145,15 +131,15 @@ impl Session {
     /// between, and RFC 959 §4.1.3 has the transfer follow at once. `None` if the client has been told why not.
     async fn open_server_side(&mut self, offset: u64) -> Result<Option<Opened>, End> {
         let Some(server) = &mut self.upstream else {
-            self.control.queue(&not_connected());
+            self.client.control.queue(&not_connected());
             return Ok(None);
         };
-        let opened = match self.control.attend(server.leg.open_data()).await? {
+        let opened = match self.client.control.attend(server.leg.open_data()).await? {
             Ok(Ok(opened)) => opened,
             Ok(Err(tried)) => {
                 let why = format!("no data connection with the server ({tried})");
-                self.log_no_channel("server", None, "server_side", &why);
-                self.say(Code::CANT_OPEN_DATA, format_args!("There is {why}."));
+                self.client.log_no_channel("server", None, "server_side", &why);
+                self.client.say(Code::CANT_OPEN_DATA, format_args!("There is {why}."));
                 return Ok(None);
             }
             Err(lost) => {
@@ -161,8 +147,8 @@ impl Session {
                 return Ok(None);
             }
         };
-        if self.control.take_abort() {
-            self.aborted();
+        if self.client.control.take_abort() {
+            self.client.confirm_abort();
             return Ok(None);
         }
         // Also 0, where the server may still have the offset of a transfer that never was.
@@ -186,14 +172,14 @@ impl Session {
     ) -> Result<Ended, End> {
         let mut news = Ok(true);
         loop {
-            if self.heard(&news, progress)? {
+            if self.client.heard(&news, progress)? {
                 return Ok(Ended::Aborted);
             }
             let Some(server) = &mut self.upstream else { return Ok(Ended::Done) };
             if course.is_decided() {
                 return Ok(Ended::Done);
             }
-            let (moving, silent) = (course.carried.is_none(), self.control.is_silent());
+            let (moving, silent) = (course.carried.is_none(), self.client.control.is_silent());
             // While octets move, the pump watches over the time.
             let failing = course.last.as_ref().is_some_and(|reply| reply.code >= 400);
             let timed = !(moving && course.begun && !failing);
@@ -222,7 +208,7 @@ impl Session {
                         return Ok(Ended::Done);
                     }
                 },
-                exchanged = self.control.exchange(), if !silent => news = exchanged,
+                exchanged = self.client.control.exchange(), if !silent => news = exchanged,
                 () = tokio::time::sleep_until(course.until), if timed => return Ok(Ended::Done),
             }
         }
@@ -247,7 +233,7 @@ impl Session {
         if reply.code < 300 && !course.begun {
             // Some servers say nothing but 226 when they have little to send.
             course.begun = true;
-            self.say(Code::OPENING_DATA, "Here it comes.");
+            self.client.say(Code::OPENING_DATA, "Here it comes.");
             go.notify_one();
         }
         // What was sent may still be on its way through us.
@@ -263,8 +249,8 @@ impl Session {
             && carried.result.is_ok()
             && let Some(sink) = carried.sink.take()
         {
-            let news = self.control.read_to_end().await;
-            match self.heard(&news, progress) {
+            let news = self.client.control.read_to_end().await;
+            match self.client.heard(&news, progress) {
                 Ok(false) => {}
                 Ok(true) => {
                     drop(sink);
@@ -338,7 +324,7 @@ impl Session {
                 );
                 self.log_lost(&lost);
                 self.leave_server();
-                self.say(Code::TRANSFER_ABORTED, format_args!("{lost}; the transfer is cut short."));
+                self.client.say(Code::TRANSFER_ABORTED, format_args!("{lost}; the transfer is cut short."));
                 return self.or_lost();
             }
             Ok(Ended::Done) => self.verdict(sink, result, last.as_ref(), record, progress).await,
@@ -353,7 +339,7 @@ impl Session {
         };
         let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
         self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));
-        self.control.queue(&reply);
+        self.client.control.queue(&reply);
         if last.is_none() {
             // Who does not answer now would answer later, to something else.
             let lost = Lost::Silent(CONFIRM);
@@ -372,16 +358,10 @@ impl Session {
         }
     }
 
-    fn aborted(&mut self) {
-        // RFC 959 §4.1.3: 426 for the transfer, then 226 for the ABOR.
-        self.say(Code::TRANSFER_ABORTED, "Transfer aborted.");
-        self.say(Code::TRANSFER_COMPLETE, "ABOR done.");
-    }
-
     /// Passes ABOR on: the data connections are gone already, and now the server's replies have to come in.
     async fn abort_server(&mut self) -> Result<(), End> {
-        self.aborted();
-        self.control.flush().await.map_err(|_| End::RESET)?;
+        self.client.confirm_abort();
+        self.client.flush().await?;
         let Some(server) = &mut self.upstream else { return Ok(()) };
         let settled = async {
             let abort = match server.leg.send(&Command::Abor).await? {
@@ -396,43 +376,9 @@ impl Session {
                 }
             }
         };
-        match self.control.attend(settled).await? {
+        match self.client.control.attend(settled).await? {
             Ok(()) => Ok(()),
             Err(lost) => self.server_lost(&lost),
-        }
-    }
-
-    /// Sorts what came while a transfer runs; true is ABOR.
-    fn heard(&mut self, news: &io::Result<bool>, progress: &Progress) -> Result<bool, End> {
-        while !self.control.must_flush() {
-            let Some(received) = self.control.take_new_line() else { break };
-            let Received::Line(line) = &received else {
-                self.control.put_back(received);
-                continue;
-            };
-            let during = Command::parse(line).map_or(During::Later, |command| command.during_transfer());
-            match during {
-                During::Abort => return Ok(true),
-                During::Now if !self.control.has_waiting() => {
-                    let reply = match self.dialogue.line(line) {
-                        Action::Reply(reply) => reply,
-                        Action::Status => self
-                            .dialogue
-                            .status(&[format!("{} octets have been transferred", progress.octets())]),
-                        _ => Reply::new(Code::NOT_IMPLEMENTED, "Not while a transfer runs."),
-                    };
-                    self.control.queue(&reply);
-                }
-                _ => self.control.put_back(received),
-            }
-        }
-        match news {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(End::RESET),
-            // A client that said QUIT and closed its side still gets its file (RFC 959 §4.1.1).
-            news if self.control.is_abandoned() => {
-                Err(if news.is_err() { End::RESET } else { End::PEER_CLOSED })
-            }
-            _ => Ok(false),
         }
     }
 }
@@ -446,22 +392,5 @@ impl Course {
             (None, Some(reply)) => reply.code >= 400 && !self.begun,
             _ => false,
         }
-    }
-}
-
-pub(super) fn direction(kind: &TransferKind<'_>) -> Direction {
-    match kind {
-        TransferKind::Retr(_) => Direction::Out,
-        TransferKind::Stor(_) | TransferKind::Appe(_) | TransferKind::Stou(_) => Direction::In,
-        TransferKind::List(_) | TransferKind::Nlst(_) | TransferKind::Mlsd(_) => Direction::List,
-    }
-}
-
-/// The name as the client gave it.
-pub(super) fn name_of<'a>(kind: &TransferKind<'a>) -> &'a [u8] {
-    match *kind {
-        TransferKind::Retr(name) | TransferKind::Stor(name) | TransferKind::Appe(name) => name,
-        TransferKind::Stou(name) | TransferKind::Mlsd(name) => name.unwrap_or_default(),
-        TransferKind::List(arg) | TransferKind::Nlst(arg) => arg.path.unwrap_or_default(),
     }
 }

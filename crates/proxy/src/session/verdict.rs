@@ -2,27 +2,20 @@
 
 use std::net::SocketAddr;
 
-use portway_data::{Progress, Proven};
-use portway_ops::{Direction, Relayed, Shown, Transfer as Logged, TransferResult};
+use portway_data::Progress;
+use portway_interpreter::{TransferRecord, capitalized};
+use portway_ops::{Direction, Relayed, Shown, TransferResult};
 use portway_proto::{Code, RawReply, Reply};
-use tokio::time::Instant;
 
 use super::Session;
 use super::carry::{BothFacts, Broken};
 
 /// What is known before the transfer runs, for its log lines.
 pub(super) struct Record {
-    pub(super) verb: &'static str,
-    pub(super) path: Shown,
-    pub(super) direction: Direction,
-    pub(super) mode: &'static str,
-    pub(super) announced: Option<SocketAddr>,
+    /// The client's leg.
+    pub(super) client: TransferRecord,
     pub(super) server_mode: &'static str,
     pub(super) server: SocketAddr,
-    pub(super) began: Instant,
-    pub(super) ascii: bool,
-    pub(super) compressed: bool,
-    pub(super) restart: u64,
 }
 
 impl Session {
@@ -39,7 +32,12 @@ impl Session {
         let aborted = |text: String| Reply::new(Code::TRANSFER_ABORTED, text);
         match (result, last) {
             (Some(Err(Broken::Client(failure))), _) => {
-                self.log_no_channel(record.mode, record.announced, failure.cause(), &failure);
+                self.client.log_no_channel(
+                    record.client.mode,
+                    record.client.announced,
+                    failure.cause(),
+                    &failure,
+                );
                 (Reply::new(failure.code(), capitalized(&format!("{failure}."))), Some(failure.cause()))
             }
             (Some(Err(Broken::Content(reason))), _) => {
@@ -65,7 +63,7 @@ impl Session {
                 let passed = passed.unwrap_or_else(|| aborted("The server's reply has no code.".to_owned()));
                 if !good {
                     // Its data connection ended in order all the same, and so does ours.
-                    if let (Some(sink), true) = (sink, record.direction != Direction::In) {
+                    if let (Some(sink), true) = (sink, record.client.direction != Direction::In) {
                         let _ = sink.finish().await;
                     }
                     return (passed, Some("refused_by_server"));
@@ -87,16 +85,16 @@ impl Session {
 
     pub(super) fn log_relayed(&self, record: &Record, facts: &BothFacts, progress: &Progress, code: u16) {
         let tls = facts.server.as_ref().is_some_and(|(_, tls)| *tls);
-        self.shared.config.log.record(Relayed {
-            session: self.entry.id(),
+        self.client.record(Relayed {
+            session: self.client.entry.id(),
             server: record.server,
-            verb: record.verb,
-            path: record.path.clone(),
+            verb: record.client.verb,
+            path: record.client.path.clone(),
             bytes: progress.octets(),
-            seconds: record.began.elapsed().into(),
+            seconds: record.client.began.elapsed().into(),
             mode: record.server_mode,
             tls,
-            resumed: facts.server.as_ref().filter(|_| tls).map(|(facts, _)| resumed(facts.proven)),
+            resumed: facts.server.as_ref().filter(|_| tls).map(|(facts, _)| facts.proven.by_resumption()),
             code,
         });
     }
@@ -106,39 +104,10 @@ impl Session {
         record: &Record,
         facts: &BothFacts,
         progress: &Progress,
-        (result, code, cause): (TransferResult, u16, Option<&'static str>),
+        outcome: (TransferResult, u16, Option<&'static str>),
     ) {
-        let tls = facts.client.as_ref().is_some_and(|(_, tls)| *tls);
-        let user = self.dialogue.user().unwrap_or_default();
-        self.shared.config.log.record(Logged {
-            session: self.entry.id(),
-            peer: self.peer.ip().to_canonical(),
-            user: Shown::from(user),
-            anonymous: matches!(user, b"anonymous" | b"ftp"),
-            verb: record.verb,
-            path: record.path.clone(),
-            direction: record.direction,
-            bytes: progress.octets(),
-            seconds: record.began.elapsed().into(),
-            mode: record.mode,
-            port: record.announced.map_or(0, |addr| addr.port()),
-            tls,
-            resumed: facts.client.as_ref().filter(|_| tls).map(|(facts, _)| resumed(facts.proven)),
-            ascii: record.ascii,
-            compressed: record.compressed,
-            restart_offset: record.restart,
-            result,
-            code,
-            cause,
-        });
+        let user = self.client.dialogue.user().unwrap_or_default();
+        let who = (Shown::from(user), matches!(user, b"anonymous" | b"ftp"));
+        self.client.log_transfer(&record.client, who, facts.client.as_ref(), progress, outcome);
     }
-}
-
-fn resumed(proven: Proven) -> bool {
-    matches!(proven, Proven::Resumed | Proven::Sibling)
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

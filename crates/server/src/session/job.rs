@@ -10,12 +10,11 @@ use portway_data::{
     Compression, DataConn, Facts, Failure, Options, Progress, Representation as Form, receive_file,
     send_file, send_stream,
 };
-use portway_ops::Direction;
+use portway_interpreter::{Pending, capitalized};
 use portway_proto::{Code, Mode, Reply, Representation, RestartSearch, Transfer, TransferKind};
 use portway_vfs::{Entry, Kind, Upload, VPath, VfsError, Write};
 use tokio::time::Instant;
 
-use super::Pending;
 use crate::storage::listing::{Form as RowForm, Rows};
 use crate::storage::{User, listing, no_right, outcome, refusal};
 
@@ -64,16 +63,6 @@ pub(super) enum Broken {
     Data(Failure),
     /// Storage refused at the end, or in the middle of a listing.
     Storage(VfsError),
-}
-
-impl Prepared {
-    pub(super) const fn direction(&self) -> Direction {
-        match self.job {
-            Job::Send { .. } => Direction::Out,
-            Job::List(_) => Direction::List,
-            Job::Receive { .. } => Direction::In,
-        }
-    }
 }
 
 /// Checks rights and opens what the transfer needs; the error is the final reply.
@@ -255,13 +244,7 @@ pub(super) async fn run(
     deadline: Instant,
     progress: &Progress,
 ) -> Done {
-    let connected = match pending {
-        Pending::Offer(_, offer) => offer.take(deadline).await,
-        Pending::Dial(_, dial) => dial.connect(deadline).await,
-        Pending::Kept(kept) => Ok(*kept.conn),
-        Pending::Nothing => Err(Failure::NoSocket(io::ErrorKind::NotConnected.into())),
-    };
-    let mut conn = match connected {
+    let mut conn = match pending.connect(deadline).await {
         Ok(conn) => conn,
         Err(failure) => {
             return Done { result: Err(Broken::Data(failure)), facts: None, kept: None, arrived: None };
@@ -349,9 +332,4 @@ impl Broken {
             },
         }
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -8,14 +8,16 @@ use portway_proto::{Action, Code, Reply, Verdict};
 use portway_vfs::{VPath, VfsError};
 use tokio::time::Instant;
 
-use super::{End, Session};
+use portway_interpreter::End;
+
+use super::Session;
 use crate::storage::User;
 
 impl Session {
     pub(super) async fn log_in(&mut self, name: &[u8], secret: &[u8]) -> Result<(), End> {
-        self.entry.set_state(SessionState::LoggingIn);
+        self.client.entry.set_state(SessionState::LoggingIn);
         let (verdict, reason) = match self.check(name, secret).await {
-            Ok(principal) if principal.tls_required && !self.dialogue.is_secure() => {
+            Ok(principal) if principal.tls_required && !self.client.dialogue.is_secure() => {
                 (Verdict::NeedsTls, Some("tls_required"))
             }
             Ok(principal) => match self.enter(principal) {
@@ -24,28 +26,28 @@ impl Session {
             },
             Err((verdict, reason)) => (verdict, Some(reason)),
         };
-        self.shared.log.record(Login {
-            session: self.entry.id(),
-            peer: self.peer.ip().to_canonical(),
+        self.client.record(Login {
+            session: self.client.entry.id(),
+            peer: self.client.peer.ip().to_canonical(),
             user: Shown::new(name),
             result: if reason.is_none() { LoginResult::Ok } else { LoginResult::Failed },
-            tls: self.control.tls_version(),
+            tls: self.client.control.tls_version(),
             reason,
         });
-        self.entry.set_state(SessionState::Idle);
-        match self.dialogue.verified(verdict) {
-            Action::Reply(reply) => self.control.queue(&reply),
+        self.client.entry.set_state(SessionState::Idle);
+        match self.client.dialogue.verified(verdict) {
+            Action::Reply(reply) => self.client.control.queue(&reply),
             Action::Close(reply) => {
-                self.control.queue(&reply);
+                self.client.control.queue(&reply);
                 return Err(End::REFUSED);
             }
-            _ => self.control.queue(&Reply::new(Code::LOCAL_ERROR, "The login came to no end.")),
+            _ => self.client.control.queue(&Reply::new(Code::LOCAL_ERROR, "The login came to no end.")),
         }
         Ok(())
     }
 
     async fn check(&self, name: &[u8], secret: &[u8]) -> Result<Principal, (Verdict, &'static str)> {
-        let (shared, peer) = (&self.shared, self.peer.ip());
+        let (shared, peer) = (&self.shared, self.client.peer.ip());
         match shared.throttle.delay(peer, Instant::now().into_std()) {
             Delay::None => {}
             Delay::Wait(pause) => tokio::time::sleep(pause).await,
@@ -94,10 +96,7 @@ impl Session {
         } else {
             format!("Welcome, {}.", principal.name)
         };
-        self.entry.set_user(Some(Shown::from(principal.name.as_str())));
-        if let Some(tls) = &self.tls {
-            tls.belong_to(Some(principal.name.as_bytes()));
-        }
+        self.client.belongs_to(Some(principal.name.as_bytes()));
         let turns = Arc::clone(&self.turns);
         self.user = Some(Box::new(User { principal, storage, directory: VPath::root(), umask: None, turns }));
         Ok(welcome)

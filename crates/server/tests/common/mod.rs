@@ -10,10 +10,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle};
 use portway_data::{Broker, BrokerConfig};
+use portway_interpreter::{Listener, Parts, Timeouts};
 use portway_net::{ClientTls, ClientTlsOptions, Control, Identity, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Log, LogFormat, Registry, Sink};
 use portway_proto::Policy;
-use portway_server::{Listener, Server, ServerConfig, Timeouts};
+use portway_server::{Server, ServerConfig};
 use portway_vfs::{MemFs, VPath, Vfs, Write};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -34,17 +35,19 @@ pub struct Site {
 impl Site {
     /// A server with the account `ann`, password `x`, who may do everything, and anonymous readers.
     pub fn open() -> Self {
-        Self::with(|_| {})
+        Self::with(|_, _| {})
     }
 
     /// The same, changed first.
-    pub fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+    pub fn with(change: impl FnOnce(&mut Parts, &mut ServerConfig)) -> Self {
         let (files, log) = (MemFs::new(), Lines::default());
         let mut config = ServerConfig {
-            policy: Arc::new(Policy::default()),
             accounts: ArcSwap::from_pointee(accounts(Rights::FULL)),
             throttle: Throttle::default(),
             storage: Arc::new(files.clone()),
+        };
+        let mut parts = Parts {
+            policy: Arc::new(Policy::default()),
             broker: Broker::new(BrokerConfig::default()).unwrap(),
             tls: None,
             limits: Limits::new(0, 0),
@@ -53,8 +56,8 @@ impl Site {
             log: Log::new(LogFormat::Json, Sink::writer(log.clone())).unwrap(),
             timeouts: Timeouts { data: PATIENCE, ..Timeouts::default() },
         };
-        change(&mut config);
-        let server = Server::new(config);
+        change(&mut parts, &mut config);
+        let server = Server::new(parts, config);
         let socket = portway_net::listen(([127, 0, 0, 1], 0).into()).unwrap();
         let at = socket.local_addr().unwrap();
         let running = server.clone();

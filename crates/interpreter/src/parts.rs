@@ -1,40 +1,30 @@
-//! What a server is made of.
+//! What all control connections of one program share.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use portway_accounts::{Accounts, Throttle};
 use portway_data::{Broker, Network};
 use portway_net::ServerTls;
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
-use portway_vfs::Vfs;
-use tokio::net::TcpListener;
 
-/// The parts that all sessions share.
-pub struct ServerConfig {
+/// The parts that all sessions share, whatever the role.
+pub struct Parts {
     /// What the dialogue allows.
     pub policy: Arc<Policy>,
-    /// Who may log in; swapped when the settings are read again, and then for new logins only.
-    pub accounts: ArcSwap<Accounts>,
-    /// Who has failed to.
-    pub throttle: Throttle,
-    /// What is served; a user sees it from his home on.
-    pub storage: Arc<dyn Vfs>,
     /// Opens the data connections.
     pub broker: Broker,
-    /// TLS, unless it is off.
+    /// TLS towards clients, unless it is off.
     pub tls: Option<ServerTls>,
+    /// Balancers: a connection from one of these begins with a PROXY header, which says whose it is. Nobody
+    /// else's may.
+    pub balancers: Vec<Network>,
     /// How many may be connected.
     pub limits: Limits,
     /// Who is connected.
     pub registry: Registry,
     /// Where events go.
     pub log: Log,
-    /// Balancers: a connection from one of these begins with a PROXY header, which says whose it is. Nobody
-    /// else's may.
-    pub balancers: Vec<Network>,
     /// How long silence is borne.
     pub timeouts: Timeouts,
 }
@@ -62,13 +52,4 @@ impl Default for Timeouts {
             drain: Duration::from_secs(30),
         }
     }
-}
-
-/// A port that is open for control connections.
-#[derive(Debug)]
-pub struct Listener {
-    /// Bound and listening.
-    pub socket: TcpListener,
-    /// Whether TLS comes before the greeting.
-    pub implicit_tls: bool,
 }
