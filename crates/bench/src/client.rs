@@ -106,7 +106,7 @@ pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<Str
          rounds;\n\
          «!» marks a program whose exit code was not true: 0 with files lost, or not 0 with none.\n",
         std::thread::available_parallelism()?,
-        crate::server::kernel(),
+        crate::machine::kernel(),
         load(),
     );
     for section in &sections {

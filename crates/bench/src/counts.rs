@@ -9,6 +9,7 @@ mod subject;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use portway_e2e::{Certificate, Control, Tls, TlsOptions};
@@ -133,7 +134,7 @@ fn spent(path: Path, times: usize) -> Result<f64> {
 fn serve(control: &mut Control, what: What, source: &fs::File) -> Result<()> {
     match what {
         What::Noop => drop(control.expect("NOOP", 200)?),
-        What::Small => drop(load::small_files(control, "small", 1)?),
+        What::Small => drop(load::small_files(control, "small", 1, Duration::MAX)?),
         What::List => drop(control.fetch("MLSD many")?),
         What::Large => drop(load::download(control, "large")?),
         What::Up => drop(load::upload(control, source, "up")?),

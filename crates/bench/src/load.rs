@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use portway_e2e::{Control, Data, Tls};
+use portway_e2e::{Control, Data};
 use rustix::net::RecvFlags;
 
 const PIECE: usize = 1 << 20;
@@ -16,18 +17,18 @@ const PIECE: usize = 1 << 20;
 /// When the transfer fails.
 pub(crate) fn download(control: &mut Control, name: &str) -> Result<u64> {
     let mut data = control.begin(format!("RETR {name}"))?;
-    let mut room = vec![0; PIECE];
     let mut sum = 0;
-    loop {
-        let n = match &mut data {
-            // TRUNC on TCP counts octets without copying them; see tcp(7).
-            Data::Plain(stream) => rustix::net::recv(&*stream, room.as_mut_slice(), RecvFlags::TRUNC)?.1,
-            Data::Tls(stream) => stream.read(&mut room)?,
-        };
-        if n == 0 {
-            break;
+    match &mut data {
+        Data::Plain(stream) => sum = discard(stream)?,
+        Data::Tls(stream) => {
+            let mut room = vec![0; PIECE];
+            loop {
+                match stream.read(&mut room)? {
+                    0 => break,
+                    n => sum += n as u64,
+                }
+            }
         }
-        sum += n as u64;
     }
     if let Data::Tls(stream) = &mut data {
         stream.conn.send_close_notify();
@@ -37,6 +38,21 @@ pub(crate) fn download(control: &mut Control, name: &str) -> Result<u64> {
     drop(data);
     control.end()?;
     Ok(sum)
+}
+
+/// Has the kernel throw away what comes, and counts it.
+///
+/// # Errors
+/// When the connection breaks.
+pub(crate) fn discard(stream: &TcpStream) -> Result<u64> {
+    let (mut room, mut sum) = (vec![0; PIECE], 0);
+    loop {
+        // TRUNC on TCP counts octets without copying them; see tcp(7).
+        match rustix::net::recv(stream, room.as_mut_slice(), RecvFlags::TRUNC)?.1 {
+            0 => return Ok(sum),
+            n => sum += n as u64,
+        }
+    }
 }
 
 /// Uploads a file; returns the octets. In clear the kernel sends it.
@@ -67,21 +83,27 @@ pub(crate) fn upload(control: &mut Control, file: &File, name: &str) -> Result<u
     Ok(at)
 }
 
-/// Downloads a small file `count` times in one session, and returns how many data connections
-/// resumed a TLS session.
+/// Downloads a small file up to `count` times in one session, for at most so long, and returns how often it came, and how
+/// many data connections resumed a TLS session.
 ///
 /// # Errors
 /// When a transfer fails, or brings something else than 1 KiB.
-pub(crate) fn small_files(control: &mut Control, name: &str, count: usize) -> Result<usize> {
-    let mut resumed = 0;
-    for _ in 0..count {
+pub(crate) fn small_files(
+    control: &mut Control,
+    name: &str,
+    count: usize,
+    limit: Duration,
+) -> Result<(usize, usize)> {
+    let (begun, mut fetched, mut resumed) = (Instant::now(), 0, 0);
+    while fetched < count && (fetched == 0 || begun.elapsed() < limit) {
         let mut data = control.begin(format!("RETR {name}"))?;
         ensure!(data.read_all()?.len() == 1024);
         resumed += usize::from(data.resumed()?);
         drop(data);
         control.end()?;
+        fetched += 1;
     }
-    Ok(resumed)
+    Ok((fetched, resumed))
 }
 
 /// From the command of a listing to its 150 and first octet, whichever comes last: most clients read
@@ -89,28 +111,16 @@ pub(crate) fn small_files(control: &mut Control, name: &str, count: usize) -> Re
 ///
 /// # Errors
 /// When the listing fails.
-pub(crate) fn first_octet(control: &mut Control, folder: &str) -> Result<Duration> {
+pub(crate) fn first_octet(control: &mut Control, command: &str) -> Result<Duration> {
     let to = control.epsv()?;
     let mut data = control.join(to)?;
     let begun = Instant::now();
-    control.expect(format!("LIST {folder}"), 150)?;
+    let reply = control.say(command)?;
+    ensure!(matches!(reply.code, 125 | 150), "«{reply}», not 150");
     data.read_exact(&mut [0; 1])?;
     let waited = begun.elapsed();
     data.read_all()?;
     drop(data);
     control.end()?;
     Ok(waited)
-}
-
-/// A logged-in session, under TLS if there are settings for it.
-///
-/// # Errors
-/// When the server refuses it.
-pub(crate) fn session(subject: &portway_e2e::Subject, tls: Option<&Tls>) -> Result<Control> {
-    let mut control = Control::connect(subject.port()?)?;
-    if let Some(tls) = tls {
-        control.secure(tls)?;
-    }
-    control.login(subject.account())?;
-    Ok(control)
 }

@@ -9,9 +9,11 @@ mod client;
 mod counts;
 mod gate;
 mod load;
+mod machine;
 mod processes;
+mod report;
+mod rivals;
 mod server;
-mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,6 +61,9 @@ fn run() -> Result<()> {
     if what == "counts" {
         return counts::run(&args.collect::<Vec<_>>());
     }
+    if what == "bare" {
+        return server::serve_bare(args.next().context("bare wants a file")?.as_ref());
+    }
     let (mut rounds, mut quick, mut only) = (None, false, None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -73,7 +78,9 @@ fn run() -> Result<()> {
     }
     let text = match what.as_str() {
         "server" => {
-            server::run(rounds.unwrap_or(5), if quick { server::Sizes::QUICK } else { server::Sizes::FULL })?
+            let sizes = if quick { server::Sizes::QUICK } else { server::Sizes::FULL };
+            let report = server::run(rounds.unwrap_or(5), sizes)?;
+            return keep("server", &report.to_string(), Some(&report));
         }
         "client" => {
             let sizes = if quick { client::Sizes::QUICK } else { client::Sizes::FULL };
@@ -89,11 +96,26 @@ fn run() -> Result<()> {
         print!("{text}");
         return Ok(());
     }
+    keep(&what, &text, None)
+}
+
+/// Shows a table and writes it to a file; a report's figures go to another beside it, for charts.
+fn keep(what: &str, text: &str, report: Option<&report::Report>) -> Result<()> {
     println!("{text}");
     let file = results()?.join(format!("{what}-{}.txt", stamp()?));
     std::fs::write(&file, text)?;
+    if let Some(report) = report {
+        std::fs::write(file.with_extension("json"), serde_json::to_string(report)?)?;
+    }
     println!("written to {}", file.display());
     Ok(())
+}
+
+/// As many open files as the system allows: each session takes one here.
+fn more_descriptors() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?)
 }
 
 /// `bench` of the repository that this program was built from.

@@ -1,160 +1,269 @@
-//! The server's rows of the budget: CPU for octets and files, memory for sessions, time to a listing.
+//! The server's rows of the budget, beside its rivals: CPU for octets and files, memory for sessions, time and memory
+//! for a long listing.
+//!
+//! All servers run during the whole benchmark; each figure is taken of one after the other, so that whatever else the
+//! machine does meets all of them. One client of our own moves the same octets through each.
+
+mod bare;
+mod idle;
 
 use std::fs::File;
-use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use portway_e2e::{Kind, Options, Subject, Tls, TlsOptions, Tree};
+use portway_e2e::Tree;
 
 use crate::load;
+use crate::machine;
 use crate::processes::Processes;
-use crate::table::{Budget, Table};
+use crate::report::{Budget, Report, Row};
+use crate::rivals::{self, Rival, Server};
+
+pub(crate) use bare::serve as serve_bare;
 
 /// How much is moved for one figure.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
-    /// Octets of the large file.
-    large: usize,
-    /// How often it is moved for one figure: the kernel counts CPU in steps of 10 ms.
-    times: usize,
+    /// Octets of the large file, and how often it is moved for one figure.
+    large: (usize, usize),
     /// Small files in one session, in clear and under TLS.
     small: (usize, usize),
     /// Idle sessions of a server with a process for each, and of one without.
     idle: (usize, usize),
+    /// Idle sessions that portway has to hold.
+    pub(crate) held: usize,
     /// Entries of the folder that is listed.
-    entries: usize,
+    pub(crate) entries: usize,
+    /// No round begins later.
+    limit: Duration,
 }
 
 impl Sizes {
-    pub(crate) const FULL: Self =
-        Self { large: 1 << 30, times: 2, small: (4000, 1000), idle: (200, 4000), entries: 100_000 };
-    pub(crate) const QUICK: Self =
-        Self { large: 64 << 20, times: 4, small: (500, 200), idle: (40, 400), entries: 20_000 };
+    pub(crate) const FULL: Self = Self {
+        large: (512 << 20, 1),
+        small: (2000, 700),
+        idle: (60, 2000),
+        held: 15_000,
+        entries: 100_000,
+        limit: Duration::from_secs(420),
+    };
+    pub(crate) const QUICK: Self = Self {
+        large: (128 << 20, 1),
+        small: (400, 200),
+        idle: (20, 400),
+        held: 2000,
+        entries: 20_000,
+        limit: Duration::from_secs(45),
+    };
 }
 
-const RIVALS: [(Kind, &str); 2] = [(Kind::Vsftpd, "vsftpd"), (Kind::Portway, "portway")];
+/// A server whose small files take longer is not asked for all of them: one of them waits 40 ms for each.
+const SMALL_FILES: Duration = Duration::from_secs(3);
 
-/// The rows: what, unit, and portway's share of vsftpd's figure that must not be exceeded.
-const ROWS: [(&str, &str, Budget); 9] = [
-    ("plain RETR", "CPU s/GiB", Budget::Ratio(1.0)),
-    ("plain STOR", "CPU s/GiB", Budget::Ratio(0.7)),
-    ("FTPS RETR, TLS 1.3", "CPU s/GiB", Budget::Ratio(0.3)),
-    ("FTPS STOR, TLS 1.3", "CPU s/GiB", Budget::Ratio(0.5)),
-    ("1 KiB files, plain", "CPU ms each", Budget::Ratio(0.4)),
-    ("1 KiB files, TLS", "CPU ms each", Budget::Ratio(0.3)),
-    ("idle session, plain", "KiB", Budget::Value(3.0)),
-    ("idle session, TLS", "KiB", Budget::Value(12.0)),
-    ("LIST: 150, 1st octet", "ms", Budget::Value(50.0)),
-];
+const RETR: &str = "plain RETR";
+const STOR: &str = "plain STOR";
+const FTPS_RETR: &str = "FTPS RETR, TLS 1.3";
+const FTPS_STOR: &str = "FTPS STOR, TLS 1.3";
+const OLD_RETR: &str = "FTPS RETR, TLS 1.2";
+const SMALL: &str = "1 KiB files, plain";
+const SMALL_TLS: &str = "1 KiB files, TLS";
+const SMALL_OLD: &str = "1 KiB files, TLS 1.2";
+const SMALL_FULL: &str = "1 KiB files, TLS, client never resumes";
+const FIRST: &str = "listing, 150 and first octet";
+const LISTING: &str = "listing, memory it takes at most";
+const BARE: &str = "bare sendfile loop";
 
-/// Measures everything, in turn, and returns the table.
+/// The rows, in the design's order.
+fn rows() -> Vec<Row> {
+    let of = |name: &str, ratio| Budget::Of(name.to_owned(), ratio);
+    let mut rows = vec![
+        Row::new(RETR, "CPU s/GiB", &[of("vsftpd", 1.0), of(BARE, 1.1)]),
+        Row::new(STOR, "CPU s/GiB", &[of("vsftpd", 0.7)]),
+        Row::new(FTPS_RETR, "CPU s/GiB", &[of("vsftpd", 0.3)]),
+        Row::new(FTPS_STOR, "CPU s/GiB", &[of("Pure-FTPd", 0.5)]),
+        Row::new(OLD_RETR, "CPU s/GiB", &[]),
+        Row::new(SMALL, "CPU ms each", &[of("vsftpd", 0.4)]),
+        Row::new(SMALL_TLS, "CPU ms each", &[of("vsftpd", 0.3)]),
+        Row::new(SMALL_OLD, "CPU ms each", &[]),
+        Row::new(SMALL_FULL, "CPU ms each", &[]),
+    ];
+    rows.extend(idle::rows());
+    rows.push(Row::new(FIRST, "ms", &[Budget::Value(50.0)]));
+    rows.push(Row::new(LISTING, "KiB", &[Budget::Value(1024.0)]));
+    rows
+}
+
+/// Measures everything, in turn.
 ///
 /// # Errors
-/// When a server cannot be started or fails a transfer.
-pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<String> {
-    let mut table = Table::new(&ROWS, &RIVALS.map(|(_, name)| name));
-    let mut notes = Vec::new();
-    for round in 0..rounds {
-        for (column, (kind, name)) in RIVALS.into_iter().enumerate() {
-            eprintln!("round {} of {rounds}: {name}", round + 1);
-            let (figures, resumed) = measure(kind, sizes).with_context(|| name.to_owned())?;
-            for (row, figure) in figures.into_iter().enumerate() {
-                table.add(row, column, figure);
-            }
-            if round == 0 {
-                notes.push(format!("{name} resumed {resumed} of {} TLS data connections", sizes.small.1));
-            }
+/// When portway or vsftpd cannot be started or fails; another rival that fails is left out, with a note.
+pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<Report> {
+    crate::more_descriptors()?;
+    let (mut here, missing) = rivals::available();
+    let mut report = Report { about: about(rounds, sizes), rows: rows(), notes: missing };
+    let begun = Instant::now();
+    idle::measure(&mut here, sizes.idle, sizes.held, &mut report)?;
+    let shared = shared()?;
+    shared.write("large", portway_e2e::bytes(1, sizes.large.0))?;
+    let mut running = Vec::new();
+    for rival in here {
+        match start(rival, &shared, sizes.entries) {
+            Ok(server) => running.push(server),
+            Err(why) if must(rival) => return Err(why),
+            Err(why) => report.notes.push(format!("not measured: {}: {why:#}", rival.name())),
         }
     }
-    let mut text = format!(
-        "{rounds} rounds, least / middle / most of each; large file {} MiB, idle sessions {} and {}, listing of {}\n\
-         TLS 1.3 with AES-128-GCM; {} CPUs; {}\n\n",
-        sizes.large >> 20,
-        sizes.idle.0,
-        sizes.idle.1,
-        sizes.entries,
-        std::thread::available_parallelism()?,
-        kernel(),
-    );
-    text.push_str(&table.to_string());
-    text.push('\n');
-    for note in notes {
-        text.push_str(&note);
-        text.push('\n');
+    let versions = running.iter().map(|server| format!("{} {}", server.rival.name(), server.rival.version()));
+    report.about.push(versions.collect::<Vec<_>>().join(", "));
+    let bare = bare::Bare::start(&shared.at("large"))?;
+    let mut done = 0;
+    while done < rounds && (done == 0 || begun.elapsed() < sizes.limit) {
+        done += 1;
+        eprintln!("round {done} of {rounds}");
+        round(&mut running, &bare, sizes, &mut report)?;
     }
-    Ok(text)
+    report.about.push(format!("{done} rounds; load {} at the end", machine::load()));
+    Ok(report)
 }
 
-/// One figure for each row, and how many small transfers resumed.
-fn measure(kind: Kind, sizes: Sizes) -> Result<([f64; ROWS.len()], usize)> {
-    // In memory: the disk is not what is measured.
+fn about(rounds: usize, sizes: Sizes) -> Vec<String> {
+    vec![
+        machine::describe(),
+        format!(
+            "up to {rounds} rounds; large file {} MiB, idle sessions {} (a process each) and {}, listing of {} entries",
+            sizes.large.0 >> 20,
+            sizes.idle.0,
+            sizes.idle.1,
+            sizes.entries
+        ),
+        "AES-128-GCM and ECDSA P-256 everywhere; every server writes its log to a file, keeps the user in his folder, \
+         flushes nothing to disk by itself"
+            .to_owned(),
+    ]
+}
+
+/// Without these there is nothing to compare.
+fn must(rival: Rival) -> bool {
+    matches!(rival, Rival::Vsftpd | Rival::Portway)
+}
+
+/// Files are in memory: the disk is not what is measured.
+pub(crate) fn shared() -> Result<Tree> {
     let shm = Path::new("/dev/shm");
-    let tree = if shm.is_dir() { Tree::new_in(shm)? } else { Tree::new()? };
-    tree.write("large", portway_e2e::bytes(1, sizes.large))?;
+    if shm.is_dir() { Tree::new_in(shm) } else { Tree::new() }
+}
+
+fn start(rival: Rival, shared: &Tree, entries: usize) -> Result<Server> {
+    let tree = crate::server::shared()?;
+    std::fs::hard_link(shared.at("large"), tree.at("large"))?;
     tree.write("small", portway_e2e::bytes(2, 1024))?;
-    let source = File::open(tree.at("large"))?;
     tree.folder("many")?;
-    for i in 0..sizes.entries {
+    for i in 0..entries {
         File::create(tree.at(format!("many/file{i:06}")))?;
     }
-    let options = Options { listen: vec![Ipv4Addr::LOCALHOST.into()], ..Options::default() };
-    let subject = Subject::start_kind(kind, tree, &options)?;
-    let processes = Processes::new(subject.pids());
-    let tls = || Tls::new(&subject.certificate, TlsOptions { aes128: true, ..TlsOptions::default() });
-    let (mut moved, mut small, mut memory, mut resumed) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    for private in [false, true] {
-        let keys = if private { Some(tls()?) } else { None };
-        memory.push(idle(
-            &subject,
-            &processes,
-            keys.as_ref(),
-            if kind == Kind::Vsftpd { sizes.idle.0 } else { sizes.idle.1 },
-        )?);
-        let mut control = load::session(&subject, keys.as_ref())?;
-        // Once unmeasured: pages, caches, lazily loaded code.
-        load::small_files(&mut control, "small", 3)?;
-        let gib = (sizes.large * sizes.times) as f64 / f64::from(1 << 30);
-        let before = processes.cpu()?;
-        for _ in 0..sizes.times {
-            load::download(&mut control, "large")?;
-        }
-        moved.push((processes.cpu()? - before) / gib);
-        let mut spent = 0.0;
-        for _ in 0..sizes.times {
-            let before = processes.cpu()?;
-            load::upload(&mut control, &source, "up")?;
-            spent += processes.cpu()? - before;
-            std::fs::remove_file(subject.tree.at("up"))?;
-        }
-        moved.push(spent / gib);
-        let mut control = load::session(&subject, keys.as_ref())?;
-        let count = if private { sizes.small.1 } else { sizes.small.0 };
-        let before = processes.cpu()?;
-        resumed = load::small_files(&mut control, "small", count)?;
-        small.push((processes.cpu()? - before) * 1000.0 / count as f64);
-    }
-    let mut figures = [moved, small, memory].concat();
-    let mut control = load::session(&subject, None)?;
-    figures.push(load::first_octet(&mut control, "many")?.as_secs_f64() * 1000.0);
-    let figures = figures.try_into().ok().context("a figure for each row")?;
-    Ok((figures, resumed))
+    Server::start(rival, tree).with_context(|| rival.name())
 }
 
-/// User-space memory that one more idle session takes, in KiB. The first quarter is not counted: it
-/// fills what an allocator kept of the logins.
-fn idle(subject: &Subject, processes: &Processes, tls: Option<&Tls>, count: usize) -> Result<f64> {
-    let mut sessions = Vec::new();
-    let (first, mut before) = (count / 4, 0.0);
-    for i in 0..count {
-        if i == first {
-            before = processes.memory()?;
+/// One figure of each row, of each server in turn.
+fn round(running: &mut Vec<Server>, bare: &bare::Bare, sizes: Sizes, report: &mut Report) -> Result<()> {
+    let gib = (sizes.large.0 * sizes.large.1) as f64 / f64::from(1 << 30);
+    report.add(RETR, BARE, bare.cost(sizes.large.1)? / gib);
+    type Step = fn(&Server, &Processes, Sizes, &mut Report) -> Result<()>;
+    let steps: [Step; 4] = [octets, encrypted, small, listing];
+    for step in steps {
+        let mut failed = Vec::new();
+        for (at, server) in running.iter().enumerate() {
+            let name = server.rival.name();
+            match step(server, &Processes::new(server.pids()), sizes, report).with_context(|| name) {
+                Ok(()) => {}
+                Err(why) if must(server.rival) => return Err(why),
+                Err(why) => {
+                    report.notes.push(format!("left out from here on: {why:#}"));
+                    failed.push(at);
+                }
+            }
         }
-        sessions.push(load::session(subject, tls)?);
+        for at in failed.into_iter().rev() {
+            drop(running.remove(at));
+        }
     }
-    Ok((processes.memory()? - before) / (count - first) as f64)
+    Ok(())
 }
 
-pub(crate) fn kernel() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+fn octets(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
+    large(server, processes, sizes, report, None, (RETR, Some(STOR)))
+}
+
+fn encrypted(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
+    large(server, processes, sizes, report, Some(false), (FTPS_RETR, Some(FTPS_STOR)))?;
+    large(server, processes, sizes, report, Some(true), (OLD_RETR, None))
+}
+
+/// The large file down, and up; `old` is TLS 1.2.
+fn large(
+    server: &Server,
+    processes: &Processes,
+    sizes: Sizes,
+    report: &mut Report,
+    old: Option<bool>,
+    (down, up): (&str, Option<&str>),
+) -> Result<()> {
+    let (name, times) = (server.rival.name(), sizes.large.1);
+    let gib = (sizes.large.0 * times) as f64 / f64::from(1 << 30);
+    let keys = old.map(|old| server.keys(old, true)).transpose()?;
+    let mut control = server.session(keys.as_ref())?;
+    // Once unmeasured: pages, caches, lazily loaded code.
+    load::small_files(&mut control, "small", 3, SMALL_FILES)?;
+    let before = processes.cpu()?;
+    for _ in 0..times {
+        load::download(&mut control, "large")?;
+    }
+    report.add(down, name, (processes.cpu()? - before) / gib);
+    let Some(up) = up else { return Ok(()) };
+    let source = File::open(server.tree().at("large"))?;
+    let mut spent = 0.0;
+    for _ in 0..times {
+        let before = processes.cpu()?;
+        load::upload(&mut control, &source, "up")?;
+        spent += processes.cpu()? - before;
+        std::fs::remove_file(server.tree().at("up"))?;
+    }
+    report.add(up, name, spent / gib);
+    Ok(())
+}
+
+fn small(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
+    let (plain, private) = sizes.small;
+    for (row, keys, count) in [
+        (SMALL, None, plain),
+        (SMALL_TLS, Some(server.keys(false, true)?), private),
+        (SMALL_OLD, Some(server.keys(true, true)?), private / 2),
+        (SMALL_FULL, Some(server.keys(false, false)?), private / 2),
+    ] {
+        let mut control = server.session(keys.as_ref())?;
+        load::small_files(&mut control, "small", 3, SMALL_FILES)?;
+        let before = processes.cpu()?;
+        let (fetched, resumed) = load::small_files(&mut control, "small", count, SMALL_FILES)?;
+        report.add(row, server.rival.name(), (processes.cpu()? - before) * 1000.0 / fetched as f64);
+        let first = report.rows.iter().find(|of| of.what == row).and_then(|of| of.cell(server.rival.name()));
+        if row == SMALL_TLS && first.is_some_and(|cell| cell.figures.len() == 1) {
+            let note =
+                format!("{} resumed {resumed} of {fetched} TLS 1.3 data connections", server.rival.name());
+            report.notes.push(note);
+        }
+    }
+    Ok(())
+}
+
+fn listing(server: &Server, processes: &Processes, _: Sizes, report: &mut Report) -> Result<()> {
+    let mut control = server.session(None)?;
+    load::small_files(&mut control, "small", 3, SMALL_FILES)?;
+    processes.forget_peak()?;
+    let (before, _) = processes.peak()?;
+    let waited = load::first_octet(&mut control, "LIST many")?;
+    let (_, most) = processes.peak()?;
+    report.add(FIRST, server.rival.name(), waited.as_secs_f64() * 1000.0);
+    report.add(LISTING, server.rival.name(), (most - before).max(0.0));
+    Ok(())
 }

@@ -21,7 +21,7 @@ pub struct TlsOptions {
     pub old: bool,
     /// Whether tickets are kept and used. Default true.
     pub resume: bool,
-    /// Offers AES-128-GCM alone (under TLS 1.3), so that servers with other preferences do the same work.
+    /// Offers AES-128-GCM alone, so that servers with other preferences do the same work.
     pub aes128: bool,
     /// Protocols offered by ALPN. RFC 7301.
     pub alpn: Vec<Vec<u8>>,
@@ -49,7 +49,12 @@ impl Tls {
         roots.add(CertificateDer::from_pem_file(certificate.authority())?)?;
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         if options.aes128 {
-            provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
+            let alike = [
+                CipherSuite::TLS13_AES_128_GCM_SHA256,
+                CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+                CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            ];
+            provider.cipher_suites.retain(|suite| alike.contains(&suite.suite()));
         }
         let versions = if options.old { &[&rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))

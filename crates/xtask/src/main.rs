@@ -1,5 +1,6 @@
 //! The chores of this repository: `cargo xtask CHORE`.
 
+mod bench;
 mod compliance;
 mod fuzz;
 mod lab;
@@ -19,7 +20,7 @@ cargo xtask test [--yes] [ARGS for nextest]   install what the tests need (asks 
 cargo xtask layers                            check which crate may import which
 cargo xtask sizes                             check that no source file grows beyond 500 lines
 cargo xtask docs [--check]                    write docs/rfc-compliance.md, or fail when it is stale
-cargo xtask bench server [--rounds N] [--quick]   measure the server beside vsftpd; see bench/results
+cargo xtask bench server [--rounds N] [--quick]   measure the server beside five others; see bench/results
 cargo xtask bench gate [--rounds N] [--quick]     measure the gate beside the kernel's FTP helper
 cargo xtask bench client [--rounds N] [--quick]   measure the client beside lftp, curl and others
 cargo xtask bench counts [--check | --update]     instructions of the hot paths, by callgrind, against bench/counts.txt
@@ -51,9 +52,7 @@ fn dispatch(chore: &str, args: Vec<String>) -> Result<()> {
             [flag] if flag == "--check" => compliance::check(),
             _ => bail!("expected nothing or --check"),
         },
-        "bench" => {
-            run::checked(run::cargo().args(["run", "--release", "-p", "portway-bench", "--"]).args(args))
-        }
+        "bench" => bench::run(&args),
         "fuzz" => {
             let (seconds, targets) = fuzz_args(args)?;
             fuzz::run(seconds, &targets)
