@@ -11,6 +11,7 @@ mod gate;
 mod load;
 mod machine;
 mod processes;
+mod proxy;
 mod report;
 mod rivals;
 mod server;
@@ -24,6 +25,7 @@ const HELP: &str = "\
 cargo xtask bench server [--rounds N] [--quick]
 cargo xtask bench client [--rounds N] [--quick] [--only NAME]
 cargo xtask bench gate [--rounds N] [--quick]
+cargo xtask bench proxy [--rounds N] [--quick]
 cargo xtask bench counts [--check | --update]
 
   --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3]
@@ -89,6 +91,10 @@ fn run() -> Result<()> {
         "gate" => {
             let sizes = if quick { gate::Sizes::QUICK } else { gate::Sizes::FULL };
             gate::run(rounds.unwrap_or(3), sizes)?
+        }
+        "proxy" => {
+            let sizes = if quick { proxy::Sizes::QUICK } else { proxy::Sizes::FULL };
+            proxy::run(rounds.unwrap_or(5), sizes)?
         }
         other => bail!("no such benchmark: {other}\n\n{HELP}"),
     };

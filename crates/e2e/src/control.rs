@@ -17,6 +17,7 @@ pub struct Control {
     unread: Vec<u8>,
     tls: Option<Tls>,
     private: bool,
+    by_pasv: bool,
     server: SocketAddr,
     from: IpAddr,
 }
@@ -49,7 +50,8 @@ impl Control {
     pub fn raw(server: SocketAddr, source: Option<IpAddr>) -> Result<Self> {
         let stream = dial(server, source)?;
         let from = stream.local_addr()?.ip();
-        Ok(Self { channel: Data::Plain(stream), unread: Vec::new(), tls: None, private: false, server, from })
+        let channel = Data::Plain(stream);
+        Ok(Self { channel, unread: Vec::new(), tls: None, private: false, by_pasv: false, server, from })
     }
 
     /// Connects under TLS from the first octet and reads the greeting; data is private. RFC 4217
@@ -280,12 +282,17 @@ impl Control {
         }
     }
 
+    /// Transfers begin with `PASV` from here on, for servers that know no `EPSV`.
+    pub fn use_pasv(&mut self) {
+        self.by_pasv = true;
+    }
+
     /// Begins a passive transfer: `EPSV`, connection, `line`, 150.
     ///
     /// # Errors
     /// When one of them fails.
     pub fn begin(&mut self, line: impl AsRef<[u8]>) -> Result<Data> {
-        let to = self.epsv()?;
+        let to = if self.by_pasv { self.pasv()? } else { self.epsv()? };
         let data = self.join(to)?;
         let reply = self.say(line)?;
         ensure!(matches!(reply.code, 125 | 150), "«{reply}», not 150");

@@ -21,6 +21,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         Peers::ensure()?.tell(&mut bench);
         unftp();
     }
+    if args.first().is_some_and(|what| what == "proxy") {
+        Peers::ensure()?.tell(&mut bench);
+    }
     run::checked(&mut bench)
 }
 

@@ -22,6 +22,7 @@ cargo xtask sizes                             check that no source file grows be
 cargo xtask docs [--check]                    write docs/rfc-compliance.md, or fail when it is stale
 cargo xtask bench server [--rounds N] [--quick]   measure the server beside five others; see bench/results
 cargo xtask bench gate [--rounds N] [--quick]     measure the gate beside the kernel's FTP helper
+cargo xtask bench proxy [--rounds N] [--quick]    measure the proxy beside none, mod_proxy and SUSE ftp-proxy
 cargo xtask bench client [--rounds N] [--quick]   measure the client beside lftp, curl and others
 cargo xtask bench counts [--check | --update]     instructions of the hot paths, by callgrind, against bench/counts.txt
 cargo xtask lab                               try every firewall, and put the table into the README

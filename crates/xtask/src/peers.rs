@@ -12,7 +12,12 @@ use anyhow::{Context, Result};
 use crate::run;
 
 /// Sets of packages, each fetched with what it depends on and is not installed yet.
-const SERVERS: &[&[&str]] = &[&["proftpd-core", "proftpd-mod-crypto"], &["pure-ftpd"]];
+const SERVERS: &[&[&str]] = &[
+    &["proftpd-core", "proftpd-mod-crypto"],
+    &["pure-ftpd"],
+    // With the server again: a module fits the version that it was built for.
+    &["proftpd-mod-proxy", "proftpd-core", "proftpd-mod-crypto"],
+];
 
 /// From the Python package index.
 const PYTHON: &[&str] = &["pyftpdlib", "pyopenssl"];

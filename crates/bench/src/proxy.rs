@@ -1,0 +1,345 @@
+//! The proxy beside no proxy and beside two others: speed, CPU and memory, with one upstream and one load.
+
+mod report;
+mod rivals;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use portway_e2e::{Control, Kind, Options, Subject, Tls, TlsOptions, Tree};
+
+use crate::{load, machine};
+use report::{Better, Goal, Report, Row};
+use rivals::{Road, Via};
+
+/// How much is moved for one figure.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Octets of the large file, in clear and under TLS.
+    large: (usize, usize),
+    /// Small files in one session, in clear and under TLS.
+    small: (usize, usize),
+    /// Commands in one session.
+    commands: usize,
+    /// Logins, one after the other.
+    logins: usize,
+    /// Sessions at once, and octets that each fetches.
+    crowd: (usize, usize),
+    /// Idle sessions of a proxy with a process for each, and of ours.
+    idle: (usize, usize),
+}
+
+impl Sizes {
+    pub(crate) const FULL: Self = Self {
+        large: (1 << 30, 256 << 20),
+        small: (1500, 300),
+        commands: 8000,
+        logins: 60,
+        crowd: (100, 12 << 20),
+        idle: (80, 400),
+    };
+    pub(crate) const QUICK: Self = Self {
+        large: (384 << 20, 64 << 20),
+        small: (400, 80),
+        commands: 2000,
+        logins: 20,
+        crowd: (100, 4 << 20),
+        idle: (32, 200),
+    };
+}
+
+const PLAIN_RETR: usize = 0;
+const PLAIN_STOR: usize = 2;
+const TLS_RETR: usize = 4;
+const TLS_STOR: usize = 6;
+const PLAIN_SMALL: usize = 8;
+const TLS_SMALL: usize = 10;
+const COMMAND: usize = 12;
+const LOGIN: usize = 14;
+const CROWD: usize = 16;
+const IDLE: usize = 18;
+
+const fn row(what: &'static str, unit: &'static str, better: Better, goal: Goal) -> Row {
+    Row { what, unit, better, goal }
+}
+
+/// Every figure of time is followed by what the proxy spent on it.
+const ROWS: [Row; 19] = [
+    row("plain RETR", "MiB/s", Better::More, Goal::OfDirect(0.9)),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("plain STOR", "MiB/s", Better::More, Goal::OfDirect(0.9)),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("FTPS RETR, both legs", "MiB/s", Better::More, Goal::Ahead),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("FTPS STOR, both legs", "MiB/s", Better::More, Goal::Ahead),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("1 KiB files, plain", "files/s", Better::More, Goal::Ahead),
+    row("", "CPU ms each", Better::Less, Goal::Ahead),
+    row("1 KiB files, FTPS", "files/s", Better::More, Goal::Ahead),
+    row("", "CPU ms each", Better::Less, Goal::Ahead),
+    row("NOOP", "us", Better::Less, Goal::Ahead),
+    row("", "CPU us", Better::Less, Goal::Ahead),
+    row("login", "ms", Better::Less, Goal::Ahead),
+    row("", "CPU ms", Better::Less, Goal::Ahead),
+    row("100 sessions, RETR", "MiB/s", Better::More, Goal::Ahead),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("idle session, plain", "KiB", Better::Less, Goal::Ahead),
+];
+
+/// Measures everything, in turn, and returns the table.
+///
+/// # Errors
+/// When a server or proxy cannot be started, or fails a transfer.
+pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<String> {
+    let mut report = Report::new(&ROWS, &Via::ALL.map(Via::name), Via::OURS);
+    for round in 0..rounds {
+        eprintln!("round {} of {rounds}", round + 1);
+        for private in [false, true] {
+            let world = World::new(private, sizes)?;
+            // Nobody always comes first, or always after the same neighbour.
+            let mut roads: Vec<&Road> = world.roads.iter().collect();
+            let turn = round % roads.len();
+            roads.rotate_left(turn);
+            world.measure(&roads, sizes, &mut report)?;
+        }
+    }
+    Ok(format!(
+        "{rounds} rounds, least / middle / most of each; upstream: vsftpd, on the same machine, as the client is\n\
+         large file {} MiB, under TLS {} MiB; {} sessions at once, {} MiB each; {} idle sessions of a rival, {} of ours\n\
+         PASV (ftp-proxy knows no EPSV); TLS 1.3 with AES-128-GCM towards the client; CPU and memory are those of the proxy's processes alone\n\
+         {}; load {} at the end\n\n{report}\n{}\n",
+        sizes.large.0 >> 20,
+        sizes.large.1 >> 20,
+        sizes.crowd.0,
+        sizes.crowd.1 >> 20,
+        sizes.idle.0,
+        sizes.idle.1,
+        machine::describe(),
+        machine::load(),
+        NOTES.join("\n"),
+    ))
+}
+
+/// What the table does not say by itself.
+const NOTES: &[&str] = &[
+    "Ratios are middles of the ratios within each round: of portway's slower kind to direct, and to the better rival.",
+    "direct     the client at vsftpd, no proxy between",
+    "mod_proxy  ProFTPD with mod_proxy, reverse, transfer log, no delay engine; FTPS: mod_tls, ProxyTLSEngine on, and",
+    "           ProxyTLSProtocol TLSv1.2, since under 1.3 it leaves tickets unread and vsftpd loses uploads",
+    "ftp-proxy  SUSE ftp-proxy, one destination, passive, log level INF; it knows no TLS",
+    "reverse    portway proxy --reverse; a JSON log line for each session and transfer",
+    "forward    portway proxy --forward, login as user@host:port; the same log",
+    "Client and servers share the CPUs with the proxy, so that direct has the more of them.",
+];
+
+/// One upstream server with every road that leads to it.
+struct World {
+    subject: Subject,
+    private: bool,
+    roads: Vec<Road>,
+}
+
+impl World {
+    fn new(private: bool, sizes: Sizes) -> Result<Self> {
+        // In memory: the disk is not what is measured.
+        let shm = Path::new("/dev/shm");
+        let tree = if shm.is_dir() { Tree::new_in(shm)? } else { Tree::new()? };
+        let large = if private { sizes.large.1 } else { sizes.large.0 };
+        tree.write("large", portway_e2e::bytes(1, large))?;
+        tree.write("part", portway_e2e::bytes(3, sizes.crowd.1))?;
+        tree.write("small", portway_e2e::bytes(2, 1024))?;
+        let options = Options {
+            listen: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+            tls: private,
+            users: vec![("alice".to_owned(), "wonderland".to_owned())],
+            ..Options::default()
+        };
+        let subject = Subject::start_kind(Kind::Vsftpd, tree, &options)?;
+        let mut roads = Vec::new();
+        for via in Via::ALL {
+            if let Some(road) = Road::open(via, &subject, private).with_context(|| via.name().to_owned())? {
+                roads.push(road);
+            }
+        }
+        Ok(Self { subject, private, roads })
+    }
+
+    /// Every row of this world, each with all roads one after the other.
+    fn measure(&self, roads: &[&Road], sizes: Sizes, report: &mut Report) -> Result<()> {
+        type Figure = fn(&World, &Road, Sizes) -> Result<(f64, f64)>;
+        let plain: &[(usize, Figure)] = &[
+            (PLAIN_RETR, Self::retr),
+            (PLAIN_STOR, Self::stor),
+            (PLAIN_SMALL, Self::small),
+            (COMMAND, Self::commands),
+            (LOGIN, Self::logins),
+            (CROWD, Self::crowd),
+            (IDLE, Self::idle),
+        ];
+        let tls: &[(usize, Figure)] =
+            &[(TLS_RETR, Self::retr), (TLS_STOR, Self::stor), (TLS_SMALL, Self::small)];
+        for &(row, figure) in if self.private { tls } else { plain } {
+            for road in roads {
+                if row == IDLE && road.via == Via::Direct {
+                    continue;
+                }
+                let what = format!("{} by {}", report::name(&ROWS, row), road.via.name());
+                let (first, second) = match figure(self, road, sizes) {
+                    Ok(figures) => figures,
+                    // A rival that cannot do it is no reason to say nothing about the others.
+                    Err(error) if road.via.is_rival() => {
+                        report.failed(format!("{what}: {error:#}"));
+                        (f64::NAN, f64::NAN)
+                    }
+                    Err(error) => return Err(error.context(what)),
+                };
+                eprintln!("  {what:40} {first:10.3} {second:10.3}");
+                let column = road.via as usize;
+                if row == IDLE {
+                    report.add(row, column, second);
+                } else {
+                    report.add(row, column, first);
+                    report.add(row + 1, column, second);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&self, road: &Road) -> Result<Control> {
+        let mut control = Control::connect(road.at)?;
+        if self.private {
+            let options = TlsOptions { aes128: true, ..TlsOptions::default() };
+            control.secure(&Tls::new(&road.certificate, options)?)?;
+        }
+        control.login((&road.user, self.subject.account().1))?;
+        control.use_pasv();
+        Ok(control)
+    }
+
+    /// Seconds that `work` took, and CPU seconds of the proxy.
+    fn clock(road: &Road, work: impl FnOnce() -> Result<()>) -> Result<(f64, f64)> {
+        let (cpu, begun) = (road.cpu()?, Instant::now());
+        work()?;
+        let wall = begun.elapsed().as_secs_f64();
+        Ok((wall, road.settled_cpu()? - cpu))
+    }
+
+    fn retr(&self, road: &Road, _: Sizes) -> Result<(f64, f64)> {
+        let mut control = self.session(road)?;
+        // Once unmeasured: lazily loaded code, buffers that grow.
+        load::download(&mut control, "part")?;
+        let mut octets = 0;
+        let (wall, cpu) = Self::clock(road, || {
+            octets = load::download(&mut control, "large")?;
+            Ok(())
+        })?;
+        Ok(rate(octets, wall, cpu))
+    }
+
+    fn stor(&self, road: &Road, _: Sizes) -> Result<(f64, f64)> {
+        let mut control = self.session(road)?;
+        let source = File::open(self.subject.tree.at("large"))?;
+        load::upload(&mut control, &File::open(self.subject.tree.at("part"))?, "up")?;
+        std::fs::remove_file(self.subject.tree.at("up"))?;
+        let mut octets = 0;
+        let (wall, cpu) = Self::clock(road, || {
+            octets = load::upload(&mut control, &source, "up")?;
+            Ok(())
+        })?;
+        std::fs::remove_file(self.subject.tree.at("up"))?;
+        Ok(rate(octets, wall, cpu))
+    }
+
+    fn small(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
+        let count = if self.private { sizes.small.1 } else { sizes.small.0 };
+        let mut control = self.session(road)?;
+        load::small_files(&mut control, "small", 3, SLOW)?;
+        let mut came = 0;
+        let (wall, cpu) = Self::clock(road, || {
+            came = load::small_files(&mut control, "small", count, SLOW)?.0;
+            Ok(())
+        })?;
+        Ok((came as f64 / wall, cpu * 1e3 / came as f64))
+    }
+
+    fn commands(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
+        let mut control = self.session(road)?;
+        control.expect("NOOP", 200)?;
+        let (wall, cpu) = Self::clock(road, || {
+            for _ in 0..sizes.commands {
+                control.expect("NOOP", 200)?;
+            }
+            Ok(())
+        })?;
+        let each = 1e6 / sizes.commands as f64;
+        Ok((wall * each, cpu * each))
+    }
+
+    /// From the connection to the reply to TYPE, with QUIT at the end.
+    fn logins(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
+        let (wall, cpu) = Self::clock(road, || {
+            for _ in 0..sizes.logins {
+                self.session(road)?.expect("QUIT", 221)?;
+            }
+            Ok(())
+        })?;
+        let each = 1e3 / sizes.logins as f64;
+        Ok((wall * each, cpu * each))
+    }
+
+    /// Many sessions that fetch at the same time.
+    fn crowd(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
+        let (count, octets) = sizes.crowd;
+        let sessions = (0..count).map(|_| self.session(road)).collect::<Result<Vec<_>>>()?;
+        let (start, mut over) = (Barrier::new(count + 1), Vec::new());
+        let (wall, cpu) = std::thread::scope(|scope| {
+            let fetch = |mut control: Control| {
+                start.wait();
+                load::download(&mut control, "part").map(|_| control)
+            };
+            let all: Vec<_> =
+                sessions.into_iter().map(|control| scope.spawn(move || fetch(control))).collect();
+            Self::clock(road, || {
+                start.wait();
+                for one in all {
+                    // The sessions end only after the clock has stopped.
+                    over.push(one.join().map_err(|_| anyhow::anyhow!("a client panicked"))??);
+                }
+                Ok(())
+            })
+        })?;
+        drop(over);
+        Ok(rate((count * octets) as u64, wall, cpu))
+    }
+
+    /// KiB of user-space memory that one more session takes. The first quarter is not counted: it fills what an
+    /// allocator kept.
+    fn idle(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
+        let count = if road.via.is_rival() { sizes.idle.0 } else { sizes.idle.1 };
+        let (first, mut before) = (count / 4, 0.0);
+        let mut sessions = Vec::new();
+        for i in 0..count {
+            if i == first {
+                before = road.memory()?;
+            }
+            sessions.push(self.session(road)?);
+        }
+        Ok((0.0, (road.memory()? - before) / (count - first) as f64))
+    }
+}
+
+/// MiB a second, and CPU seconds for a GiB.
+fn rate(octets: u64, wall: f64, cpu: f64) -> (f64, f64) {
+    let mib = octets as f64 / f64::from(1 << 20);
+    (mib / wall, cpu * 1024.0 / mib)
+}
+
+/// Whoever takes longer for many small files has shown it.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// How long processes that end may take until their time is known.
+const SETTLED: Duration = Duration::from_secs(2);
