@@ -43,7 +43,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long)]
     firewall: bool,
     /// How long a session stays silent before it is asked whether it still lives
-    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = crate::serve::duration)]
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = crate::service::duration)]
     idle: Duration,
     #[command(flatten)]
     connect: ConnectArgs,

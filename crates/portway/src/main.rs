@@ -11,6 +11,7 @@ mod paper;
 mod prompt;
 mod proxy;
 mod serve;
+mod service;
 mod status;
 mod user;
 

@@ -10,17 +10,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use portway_accounts::{Accounts, Rights, Secret, Throttle};
-use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
-use portway_interpreter::{Listener, Parts, Timeouts};
+use portway_data::{Broker, OwnListeners};
+use portway_interpreter::Parts;
 use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
-use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink};
+use portway_ops::{Log, Registry, Sink};
 use portway_proto::Policy;
 use portway_proxy::{Inspect, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::serve::{TlsMode, raise_descriptor_limit, tls};
+use crate::service::{TlsMode, runtime, signals, stopped, tls};
 pub(crate) use args::{CA_DIR, ProxyArgs};
 use args::{ProxyCommand, UpstreamTls};
 pub(crate) use ca::load as authority;
@@ -32,48 +31,27 @@ pub(crate) fn run(args: ProxyArgs) -> Result<ExitCode> {
         return ca::make(args);
     }
     let settings = Settings::gather(args)?;
-    raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(proxy(settings));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
 async fn proxy(settings: Settings) -> Result<ExitCode> {
-    let log = Log::new(settings.log_format.into(), Sink::stderr()).context("the log cannot be started")?;
-    let identity = match settings.tls {
-        TlsMode::Off => None,
-        _ => Some(tls::find(settings.cert.as_ref())?),
-    };
+    let service = &settings.service;
+    let log = Log::new(service.log_format.into(), Sink::stderr()).context("the log cannot be started")?;
+    let identity = tls::identity(service)?;
     let client_side = match &identity {
         Some(found) => {
             Some(ServerTls::new(found.identity.clone(), ServerTlsOptions::default()).context("TLS")?)
         }
-        None if !settings.implicit.is_empty() => bail!("--implicit needs TLS, and --tls is off"),
         None => None,
     };
     let own = OwnListeners::default();
-    let mut listeners = Vec::new();
-    let plain = settings.listen.iter().map(|addr| (addr, false));
-    for (&addr, implicit_tls) in plain.chain(settings.implicit.iter().map(|addr| (addr, true))) {
-        let socket = listen(&settings.kind, addr).with_context(|| format!("cannot listen on {addr}"))?;
-        let bound = socket.local_addr().context("the listener has no address")?;
-        own.add(bound);
-        log.record(Listening { what: if implicit_tls { "ftps" } else { "ftp" }, address: bound });
-        listeners.push((bound, Listener { socket, implicit_tls }));
-    }
-    let broker = Broker::new(BrokerConfig {
-        ports: settings.ports.clone(),
-        announce: settings.announce.map_or_else(AnnouncePolicy::default, AnnouncePolicy::fixed),
-        arrive_within: settings.data_timeout,
-        proof: settings.proof,
-        own_listeners: own.clone(),
-        ..BrokerConfig::default()
-    })
-    .context("passive ports")?;
+    let ports = service.open(&own, &log, |addr| listen(&settings.kind, addr))?;
+    let broker = Broker::new(service.broker(own.clone())).context("passive ports")?;
     let accounts = accounts(&settings)?;
     let leg = leg(&settings)?;
-    let addresses: Vec<_> = listeners.iter().map(|(addr, listener)| (*addr, listener.implicit_tls)).collect();
     let what = match settings.kind {
         Kind::Forward(_) => "forward",
         Kind::Reverse(_) => "reverse",
@@ -82,20 +60,16 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
     let parts = Parts {
         policy: Arc::new(Policy {
             tls: client_side.is_some(),
-            tls_required: settings.tls == TlsMode::Required,
+            tls_required: service.tls == TlsMode::Required,
             ..Policy::default()
         }),
         broker,
         tls: client_side,
-        balancers: settings.balancers.clone(),
-        limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
+        balancers: service.balancers.clone(),
+        limits: service.limits(),
         registry: Registry::default(),
         log: log.clone(),
-        timeouts: Timeouts {
-            idle: settings.idle_timeout,
-            data: settings.data_timeout,
-            ..Timeouts::default()
-        },
+        timeouts: service.timeouts(),
     };
     let config = ProxyConfig {
         kind: settings.kind,
@@ -108,14 +82,11 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         own_listeners: own,
     };
     let proxy = Proxy::new(parts, config);
-    tell(what, &addresses, identity.as_ref());
-    let watching = tokio::spawn(signals(proxy.clone(), log.clone()));
-    let clean = proxy.serve(listeners.into_iter().map(|(_, listener)| listener).collect()).await;
+    tell(what, &ports.addresses, identity.as_ref());
+    let watching = tokio::spawn(signals(proxy.shutdown(), log.clone(), || {}, || {}));
+    let clean = proxy.serve(ports.listeners).await;
     watching.abort();
-    let detail = if clean { "all sessions have ended" } else { "the last transfers were cut off" };
-    log.record(Notice { what: "stopped", detail: Shown::from(detail) });
-    log.flush(Duration::from_secs(2));
-    Ok(ExitCode::SUCCESS)
+    Ok(stopped(&log, clean))
 }
 
 /// Without the right to bear others' addresses a transparent proxy still serves what is redirected to it.
@@ -186,32 +157,4 @@ fn leg(settings: &Settings) -> Result<LegConfig> {
         active_ports: settings.upstream_active_ports.clone(),
         timeouts: LegTimeouts::default(),
     })
-}
-
-/// SIGHUP opens log files anew; the first SIGINT or SIGTERM drains, the second ends at once.
-async fn signals(proxy: Proxy, log: Log) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {
-                log.reopen();
-                continue;
-            }
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if ending {
-            log.flush(Duration::from_millis(200));
-            std::process::exit(130);
-        }
-        ending = true;
-        log.record(Notice {
-            what: "draining",
-            detail: Shown::from("no new sessions; running transfers may end"),
-        });
-        proxy.shutdown().begin();
-    }
 }

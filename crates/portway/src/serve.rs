@@ -5,7 +5,6 @@ mod config;
 mod confine;
 mod pinholes;
 mod summary;
-pub(crate) mod tls;
 mod users;
 
 use std::path::Path;
@@ -17,19 +16,16 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use portway_accounts::Throttle;
 use portway_admin::{Admin, Facts};
-use portway_data::{AnnouncePolicy, Broker, BrokerConfig, OwnListeners};
-use portway_interpreter::{Listener, Parts, Timeouts};
-use portway_net::ServerTls;
-use portway_ops::{Limits, Listening, Log, Notice, Registry, Shown, Sink, Start, Warning, Xferlog};
+use portway_data::{Broker, BrokerConfig, OwnListeners};
+use portway_interpreter::Parts;
+use portway_net::{ServerTls, ServerTlsOptions};
+use portway_ops::{Listening, Log, Notice, Registry, Shown, Sink, Start, Warning, Xferlog};
 use portway_proto::Policy;
 use portway_server::{Server, ServerConfig};
 use portway_vfs::{LinkPolicy, LocalFs, Vfs};
-use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use args::TlsMode;
-pub(crate) use args::{
-    AddressArg, LogFormatArg, PinholesArg, PortRange, ProofArg, ServeArgs, UserArg, duration,
-};
+use crate::service::{TlsMode, runtime, signals, stopped, tls};
+pub(crate) use args::{PinholesArg, ServeArgs, UserArg};
 use config::Settings;
 use confine::{Reach, RunAs};
 pub(crate) use pinholes::start as start_pinholes;
@@ -37,10 +33,9 @@ pub(crate) use pinholes::start as start_pinholes;
 /// Runs until it is told to end.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     let settings = Settings::gather(args)?;
-    raise_descriptor_limit();
     let run_as = settings.run_as.as_deref().map(RunAs::find).transpose()?;
     let confined = settings.landlock && reach(&settings).confine()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(serve(settings, run_as, confined));
     // What still runs on a thread of its own, such as the removal of a tree, has had its time in the drain.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -52,24 +47,17 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         .with_context(|| format!("cannot serve {}", settings.directory.display()))?;
     let log = open_log(&settings)?;
     let (accounts, shown_users) = users::accounts(&settings)?;
-    let identity = tls::identity(&settings)?;
+    let service = &settings.service;
+    let identity = tls::identity(service)?;
     let tls = match &identity {
-        Some(found) => Some(ServerTls::new(found.identity.clone(), tls::options(&settings)).context("TLS")?),
+        Some(found) => Some(ServerTls::new(found.identity.clone(), tls_options(&settings)).context("TLS")?),
         None => None,
     };
     let filter = || pinholes::start(&settings.pinholes, settings.agent_dir.as_ref());
     // The keys to a gate may be root's alone to read.
     let early = matches!(settings.pinholes, args::PinholesArg::Agent(_)).then(filter).transpose()?;
     let own = OwnListeners::default();
-    let mut listeners = Vec::new();
-    let plain = settings.listen.iter().map(|addr| (addr, false));
-    for (&addr, implicit_tls) in plain.chain(settings.implicit.iter().map(|addr| (addr, true))) {
-        let socket = portway_net::listen(addr).with_context(|| format!("cannot listen on {addr}"))?;
-        let bound = socket.local_addr().context("the listener has no address")?;
-        own.add(bound);
-        log.record(Listening { what: if implicit_tls { "ftps" } else { "ftp" }, address: bound });
-        listeners.push((bound, Listener { socket, implicit_tls }));
-    }
+    let ports = service.open(&own, &log, portway_net::listen)?;
     let admin = match settings.admin {
         Some(address) => {
             let admin = Admin::bind(address).await.context("--admin")?;
@@ -95,27 +83,15 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
     if let Some(detail) = filter.detail {
         log.record(Notice { what: "pinholes", detail: Shown::from(detail) });
     }
-    let broker = Broker::new(BrokerConfig {
-        pinholes: filter.pinholes,
-        ports: settings.ports.clone(),
-        announce: match settings.announce {
-            Some(address) => AnnouncePolicy::fixed(address),
-            None => AnnouncePolicy::default(),
-        },
-        arrive_within: settings.data_timeout,
-        proof: settings.proof,
-        own_listeners: own,
-        ..BrokerConfig::default()
-    })
-    .context("passive ports")?;
+    let broker = Broker::new(BrokerConfig { pinholes: filter.pinholes, ..service.broker(own) })
+        .context("passive ports")?;
     let local = LocalFs::open(&root, LinkPolicy::InRoot).context("storage")?;
     let storage: Arc<dyn Vfs> =
         if settings.read_only { Arc::new(local.read_only()) } else { Arc::new(local) };
-    let tls_required = settings.tls == TlsMode::Required;
     let parts = Parts {
         policy: Arc::new(Policy {
             tls: tls.is_some(),
-            tls_required,
+            tls_required: service.tls == TlsMode::Required,
             ccc: settings.ccc,
             advertise_deflate: settings.advertise_mode_z,
             // Only a gate can say what a translated client means.
@@ -124,15 +100,11 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         }),
         broker,
         tls,
-        limits: Limits::new(settings.max_sessions, settings.max_sessions_per_address),
+        limits: service.limits(),
         registry: Registry::default(),
-        balancers: settings.balancers.clone(),
+        balancers: service.balancers.clone(),
         log: log.clone(),
-        timeouts: Timeouts {
-            idle: settings.idle_timeout,
-            data: settings.data_timeout,
-            ..Timeouts::default()
-        },
+        timeouts: service.timeouts(),
     };
     let accounts = ArcSwap::from_pointee(accounts);
     let server = Server::new(parts, ServerConfig { accounts, throttle: Throttle::default(), storage });
@@ -146,45 +118,15 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         let why = if settings.landlock { "this kernel has no landlock" } else { "landlock is off" };
         log.record(Notice { what: "not_confined", detail: Shown::from(why) });
     }
-    let addresses: Vec<_> = listeners.iter().map(|(addr, listener)| (*addr, listener.implicit_tls)).collect();
-    summary::print(&settings, &root, &addresses, &shown_users, identity.as_ref());
-    let watching = tokio::spawn(signals(server.clone(), settings.clone(), log.clone(), facts));
-    let clean = server.serve(listeners.into_iter().map(|(_, listener)| listener).collect()).await;
+    summary::print(&settings, &root, &ports.addresses, &shown_users, identity.as_ref());
+    let watching = tokio::spawn({
+        let (server, settings, log) = (server.clone(), settings.clone(), log.clone());
+        let drains = move || facts.drain_begins();
+        signals(server.shutdown(), log.clone(), move || reload(&server, &settings, &log), drains)
+    });
+    let clean = server.serve(ports.listeners).await;
     watching.abort();
-    let detail = if clean { "all sessions have ended" } else { "the last transfers were cut off" };
-    log.record(Notice { what: "stopped", detail: Shown::from(detail) });
-    log.flush(Duration::from_secs(2));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// SIGHUP reloads certificate and log files; the first SIGINT or SIGTERM drains, the second ends at once.
-async fn signals(server: Server, settings: Settings, log: Log, facts: Facts) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {
-                log.reopen();
-                reload(&server, &settings, &log);
-                continue;
-            }
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if ending {
-            log.flush(Duration::from_millis(200));
-            std::process::exit(130);
-        }
-        ending = true;
-        log.record(Notice {
-            what: "draining",
-            detail: Shown::from("no new sessions; running transfers may end"),
-        });
-        facts.drain_begins();
-        server.shutdown().begin();
-    }
+    Ok(stopped(&log, clean))
 }
 
 /// Takes the users and the certificate files anew; bad ones change nothing.
@@ -201,7 +143,7 @@ fn reload(server: &Server, settings: &Settings, log: &Log) {
             log.record(Warning { what: "users", detail: Shown::from(detail) });
         }
     }
-    let (Some(tls), Some(given)) = (&server.parts().tls, &settings.cert) else {
+    let (Some(tls), Some(given)) = (&server.parts().tls, &settings.service.cert) else {
         // A certificate that was made here stays: the folder where it is kept may be out of reach by now, and
         // clients that have believed it would refuse another.
         log.record(Notice { what: "reloaded", detail: Shown::from("log files") });
@@ -223,10 +165,10 @@ fn reload(server: &Server, settings: &Settings, log: &Log) {
 fn reach(settings: &Settings) -> Reach {
     let mut reach = Reach { change: vec![settings.directory.clone()], read: Vec::new() };
     reach.change.extend(settings.xferlog.as_deref().map(Reach::folder_of));
-    if settings.cert.is_none() {
+    if settings.service.cert.is_none() {
         reach.change.extend(tls::state_dir());
     }
-    let files = settings.cert.iter().flat_map(|(cert, key)| [cert, key]);
+    let files = settings.service.cert.iter().flat_map(|(cert, key)| [cert, key]);
     let files = files.chain(&settings.client_ca).chain(&settings.file);
     reach.read.extend(files.map(|path| Reach::folder_of(path)));
     reach.read.extend(settings.agent_dir.clone());
@@ -239,17 +181,18 @@ pub(crate) fn setup(file: Option<&Path>) -> Result<portway_doctor::setup::SetUp>
         Some(file) => Settings::of_file(file)?,
         None => Settings::gather(ServeArgs::default())?,
     };
-    let range = match &settings.ports {
+    let service = &settings.service;
+    let range = match &service.ports {
         portway_data::PassivePorts::Range(range) => Some(range.clone()),
         _ => None,
     };
-    let listen = if settings.listen.is_empty() { &settings.implicit } else { &settings.listen };
+    let listen = if service.listen.is_empty() { &service.implicit } else { &service.listen };
     Ok(crate::doctor::of_portway(
         listen,
         range,
-        settings.announce,
-        (settings.tls != TlsMode::Off, settings.cert.map(|(cert, _)| cert)),
-        (settings.max_sessions, settings.pinholes != PinholesArg::None),
+        service.announce,
+        (service.tls != TlsMode::Off, service.cert.clone().map(|(cert, _)| cert)),
+        (service.max_sessions, settings.pinholes != PinholesArg::None),
     ))
 }
 
@@ -262,17 +205,24 @@ pub(crate) fn check(file: &Path) -> Result<()> {
     std::fs::read_dir(&settings.directory)
         .with_context(|| format!("directory {}", settings.directory.display()))?;
     users::accounts(&settings)?;
-    if settings.cert.is_some() {
-        let identity = tls::identity(&settings)?;
-        ServerTls::new(identity.context("no certificate")?.identity, tls::options(&settings))
+    if settings.service.cert.is_some() {
+        let identity = tls::identity(&settings.service)?;
+        ServerTls::new(identity.context("no certificate")?.identity, tls_options(&settings))
             .context("TLS")?;
     }
     settings.run_as.as_deref().map(RunAs::find).transpose()?;
     Ok(())
 }
 
+/// How the server speaks TLS.
+fn tls_options(settings: &Settings) -> ServerTlsOptions {
+    let mut options = ServerTlsOptions::default();
+    options.client_ca.clone_from(&settings.client_ca);
+    options
+}
+
 fn open_log(settings: &Settings) -> Result<Log> {
-    let format = settings.log_format.into();
+    let format = settings.service.log_format.into();
     match &settings.xferlog {
         Some(path) => {
             let xferlog = Xferlog::open(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -281,11 +231,4 @@ fn open_log(settings: &Settings) -> Result<Log> {
         None => Log::new(format, Sink::stderr()),
     }
     .context("the log cannot be started")
-}
-
-/// As many descriptors as the system allows; a session needs one, a transfer two or three more.
-pub(crate) fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

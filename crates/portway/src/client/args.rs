@@ -10,7 +10,7 @@ use portway_client::{KnownServers, Memory, ModeChoice, Settings, Target, TlsChoi
 use portway_proto::client::{AddressTrust, Credentials};
 
 use super::netrc;
-use crate::serve::AddressArg;
+use crate::service::AddressArg;
 
 /// How to connect, and how to tell about it.
 #[derive(Debug, Args)]

@@ -9,7 +9,8 @@ use clap::Args;
 use portway_client::{Reach, Target};
 use portway_net::Proxy;
 
-use crate::serve::{PinholesArg, duration, start_pinholes};
+use crate::serve::{PinholesArg, start_pinholes};
+use crate::service::duration;
 
 /// The ways between here and the server.
 #[derive(Debug, Args)]

@@ -1,14 +1,14 @@
 //! The flags of `portway gate`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use portway_data::Network;
 use portway_nft::paste::Firewall;
+
+use crate::service::PortRange;
 
 /// `portway gate`.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_ccc: bool,
     /// How long a hole waits for its connection, 1 to 60 s [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = crate::serve::duration)]
+    #[arg(long, value_name = "TIME", value_parser = crate::service::duration)]
     pub(crate) hole_lifetime: Option<Duration>,
     /// A port that no hole leads to, besides those below 1024 and well-known services (repeatable)
     #[arg(long = "deny-port", value_name = "PORT")]
@@ -110,7 +110,7 @@ pub(crate) struct RunArgs {
     pub(crate) config: Option<PathBuf>,
     /// The form of the log on standard error [default: text]
     #[arg(long, value_enum)]
-    pub(crate) log_format: Option<crate::serve::LogFormatArg>,
+    pub(crate) log_format: Option<crate::service::LogFormatArg>,
 }
 
 /// `--engine`.
@@ -183,23 +183,7 @@ pub(crate) struct RulesArgs {
     pub(crate) ports: Vec<u16>,
     /// Data ports, for firewalls that cannot match a mark
     #[arg(long = "data-ports", value_name = "A-B", default_value = "50000-50999")]
-    pub(crate) data: DataPorts,
-}
-
-/// `--data-ports A-B`.
-#[derive(Clone, Debug)]
-pub(crate) struct DataPorts(pub(crate) RangeInclusive<u16>);
-
-impl FromStr for DataPorts {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        match (first.parse(), last.parse()) {
-            (Ok(first), Ok(last)) if first <= last => Ok(Self(first..=last)),
-            _ => Err("expected A-B, two ports in order".to_owned()),
-        }
-    }
+    pub(crate) data: PortRange,
 }
 
 fn firewall(name: &str) -> Result<Firewall, String> {

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use portway_data::Network;
 use portway_gate::{GateConfig, GateError, InspectConfig, MidStream, STATUS_SOCKET};
 use portway_proto::watch::AuthTls;
 use serde::Deserialize;
 
 use super::args::{AuthTlsArg, Engine, MidStreamArg, RunArgs};
 use super::bridge::BridgeSettings;
-use crate::serve::{LogFormatArg, duration};
+use crate::service::{LogFormatArg, duration, either, texts};
 
 /// Everything `gate run` needs to know.
 #[derive(Clone, Debug)]
@@ -37,7 +38,8 @@ struct File {
     ports: Vec<u16>,
     implicit_ports: Vec<u16>,
     interfaces: Vec<String>,
-    proxy_protocol: Vec<String>,
+    #[serde(deserialize_with = "texts")]
+    proxy_protocol: Vec<Network>,
     auth_tls: Option<AuthTlsArg>,
     ca_dir: Option<PathBuf>,
     upstream_ca: Option<PathBuf>,
@@ -67,7 +69,6 @@ impl Settings {
             bail!("--mid-stream is for --engine inspect: the relay resets what it did not begin");
         }
         let mut gate = GateConfig::default();
-        let either = |flags: Vec<u16>, file| if flags.is_empty() { file } else { flags };
         let ports = either(args.ports, file.ports);
         if !ports.is_empty() {
             gate.ports = ports;
@@ -79,16 +80,11 @@ impl Settings {
         if gate.ports.iter().chain(&gate.implicit_ports).any(|port| *port == 0) {
             bail!("port 0 is no port of control connections");
         }
-        gate.interfaces = if args.interfaces.is_empty() { file.interfaces } else { args.interfaces };
+        gate.interfaces = either(args.interfaces, file.interfaces);
         if let Some(bad) = gate.interfaces.iter().find(|name| !is_interface(name)) {
             bail!("{bad:?} is no name of an interface");
         }
-        gate.balancers = if args.proxy_protocol.is_empty() {
-            let listed = file.proxy_protocol.iter().map(|text| text.parse());
-            listed.collect::<Result<_, _>>().context("proxy_protocol")?
-        } else {
-            args.proxy_protocol
-        };
+        gate.balancers = either(args.proxy_protocol, file.proxy_protocol);
         if !gate.balancers.is_empty() && engine == Engine::Inspect {
             bail!("--proxy-protocol is for --engine relay: a queue takes nothing out of a connection");
         }

@@ -21,7 +21,7 @@ use super::config::Settings;
 /// Runs until it is told to end.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let settings = Settings::gather(args)?;
-    crate::serve::raise_descriptor_limit();
+    crate::service::raise_descriptor_limit();
     super::privileges::keep_network_only().context("cannot give up privileges")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(gate(settings))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use portway_lab::{Client, Cure, Scenario, Server};
 
-use crate::serve::duration;
+use crate::service::duration;
 
 /// `portway lab`.
 #[derive(Debug, Args)]

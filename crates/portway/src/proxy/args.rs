@@ -1,15 +1,13 @@
 //! The flags of `portway proxy`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use portway_data::Network;
 use portway_proxy::{Balance, ProxyHeader, Rule, ServerTlsChoice, Target, VerbPattern, WayChoice};
 use serde::Deserialize;
 
-use crate::serve::{AddressArg, LogFormatArg, PortRange, ProofArg, TlsMode, UserArg, duration};
+use crate::serve::UserArg;
+use crate::service::{PortRange, ServiceArgs};
 
 /// Where the authority of `ca` is kept unless told otherwise.
 pub(crate) const CA_DIR: &str = "/etc/portway/proxy";
@@ -20,12 +18,8 @@ pub(crate) const CA_DIR: &str = "/etc/portway/proxy";
 pub(crate) struct ProxyArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ProxyCommand>,
-    /// Listen here for control connections; port 0 takes any (repeatable) [default: 127.0.0.1:2121]
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Listen here for implicit FTPS: TLS before the greeting (repeatable)
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) implicit: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
     /// Go where clients say: USER name@host, OPEN host or SITE host
     #[arg(long, group = "kind")]
     pub(crate) forward: bool,
@@ -71,50 +65,13 @@ pub(crate) struct ProxyArgs {
     /// Tell servers by a PROXY header whose connection it is; data connections still come from this proxy
     #[arg(long, value_enum, value_name = "v1|v2")]
     pub(crate) upstream_proxy_header: Option<HeaderArg>,
-    /// Connections from this network begin with a PROXY header (v1 or v2) and are whose it says: a balancer in
-    /// front. Data connections go past it (repeatable)
-    #[arg(long, value_name = "NET")]
-    pub(crate) proxy_protocol: Vec<Network>,
-    /// TLS towards clients: offered, off, or required for login and data [default: on]
-    #[arg(long, value_enum)]
-    pub(crate) tls: Option<TlsMode>,
-    /// Certificate chain towards clients, PEM [default: a self-signed one made at the first start]
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub(crate) cert: Option<PathBuf>,
-    /// Private key of --cert, PEM
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
     /// Show clients a certificate in the name of the server they ask for, made by the authority of `portway proxy ca`
     /// in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "cert")]
     pub(crate) ca_dir: Option<PathBuf>,
-    /// What a client's data connection under TLS must show: that it resumes the control connection's session
-    #[arg(long, value_enum)]
-    pub(crate) data_proof: Option<ProofArg>,
-    /// Announce only these ports for passive mode [default: outside the kernel's ephemeral range]
-    #[arg(long, value_name = "A-B")]
-    pub(crate) passive_ports: Option<PortRange>,
-    /// Announce this address for passive mode, or `auto`: the one the client connected to
-    #[arg(long, value_name = "ADDR|auto")]
-    pub(crate) passive_address: Option<AddressArg>,
     /// Read settings from this file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// End a session after so long without a command [default: 300s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) idle_timeout: Option<Duration>,
-    /// Give up a data connection that does not come, or brings nothing for so long [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) data_timeout: Option<Duration>,
-    /// Sessions at a time; 0 is no limit [default: 10000]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_sessions: Option<usize>,
-    /// Sessions at a time from one address (IPv6: one /64); 0 is no limit [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_sessions_per_address: Option<usize>,
-    /// The form of the log on standard error [default: text]
-    #[arg(long, value_enum)]
-    pub(crate) log_format: Option<LogFormatArg>,
 }
 
 /// What a proxy may be asked instead of running.

@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::args::{PinholesArg, TlsMode};
+use super::args::PinholesArg;
 use super::config::Settings;
-use super::tls::{Found, Kept};
+use crate::service::TlsMode;
+use crate::service::tls::{Found, Kept};
 
 /// Prints the summary on standard output; a closed one is no reason not to serve.
 pub(crate) fn print(
@@ -48,7 +49,7 @@ fn text(
     if settings.anonymous {
         line(format_args!("user      anonymous (read-only)"));
     }
-    let range = settings.ports.range();
+    let range = settings.service.ports.range();
     line(format_args!(
         "modes     passive on ports {}-{} and active; IPv4 and IPv6 alike",
         range.start(),
@@ -63,7 +64,7 @@ fn text(
         line(format_args!("firewall  one hole per announced port, for one client, once, {by}"));
     }
     if let Some(found) = identity {
-        let need = if settings.tls == TlsMode::Required { "required" } else { "offered" };
+        let need = if settings.service.tls == TlsMode::Required { "required" } else { "offered" };
         let kept = match &found.self_signed {
             None => "your certificate".to_owned(),
             Some(Kept::File(path)) => format!("self-signed, {}", path.display()),

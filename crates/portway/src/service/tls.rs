@@ -6,10 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use portway_net::{Identity, ServerTlsOptions};
+use portway_net::Identity;
 
-use super::args::TlsMode;
-use super::config::Settings;
+use super::{Service, TlsMode};
 
 /// The certificate in use.
 pub(crate) struct Found {
@@ -27,8 +26,8 @@ pub(crate) enum Kept {
 }
 
 /// Loads or makes the certificate; `None` where TLS is off.
-pub(crate) fn identity(settings: &Settings) -> Result<Option<Found>> {
-    if settings.tls == TlsMode::Off { Ok(None) } else { find(settings.cert.as_ref()).map(Some) }
+pub(crate) fn identity(service: &Service) -> Result<Option<Found>> {
+    if service.tls == TlsMode::Off { Ok(None) } else { find(service.cert.as_ref()).map(Some) }
 }
 
 /// The certificate that was given, or the kept one, or a new one.
@@ -55,15 +54,8 @@ pub(crate) fn find(given: Option<&(PathBuf, PathBuf)>) -> Result<Found> {
     Ok(Found { identity, self_signed: Some(Kept::Nowhere) })
 }
 
-/// How the server speaks TLS.
-pub(crate) fn options(settings: &Settings) -> ServerTlsOptions {
-    let mut options = ServerTlsOptions::default();
-    options.client_ca.clone_from(&settings.client_ca);
-    options
-}
-
 /// `$XDG_STATE_HOME/portway`, or `~/.local/state/portway`.
-pub(super) fn state_dir() -> Option<PathBuf> {
+pub(crate) fn state_dir() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     let dir = base.join("portway");
