@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use portway_agent::{Agent, Denied, Gatekeeper, Opened};
-use portway_nft::{OpenError, Refusal};
+use portway_nft::RemoteError;
 use portway_proto::Expected;
 
 use crate::ledger::{Asking, Ledger, NotOpened};
@@ -58,10 +58,7 @@ impl Gatekeeper for Agents {
         };
         match self.ledger.open(asking, from, to, want.within) {
             Ok(hole) => Ok(Opened { hole, announce: nat.announced }),
-            Err(NotOpened::Holes(OpenError::Refused(
-                refusal @ (Refusal::PerPair(_) | Refusal::Total(_)),
-            ))) => Err(Denied::Failed(refusal.to_string())),
-            Err(NotOpened::Holes(OpenError::Refused(refusal))) => Err(Denied::Rule(refusal.to_string())),
+            Err(NotOpened::Holes(RemoteError::Refused(why))) => Err(Denied::Rule(why)),
             Err(other) => Err(Denied::Failed(other.to_string())),
         }
     }

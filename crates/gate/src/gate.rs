@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_nft::{Filter, FilterError, Flows, Holes, OwnAddresses, Translations};
+use portway_nft::Remote;
 use portway_ops::{Limits, Log, Notice, Shown};
 use portway_proto::watch::AuthTls;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::intercept::{GATE_TABLE, Intercept, InterceptError};
+use crate::intercept::{self, InterceptError};
 use crate::ledger::Ledger;
 use crate::{Bridge, GateConfig, session, socket};
 
@@ -24,8 +24,14 @@ const BREATH: Duration = Duration::from_millis(100);
 pub struct Gate {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
-    /// Dropped last: as long as a session lives, its packets must come here.
-    _intercept: Intercept,
+}
+
+/// What a gate needs CAP_NET_ADMIN for, done; from here on the helper has it alone.
+#[derive(Debug)]
+pub struct Prepared {
+    config: GateConfig,
+    kernel: Remote,
+    listeners: Vec<std::net::TcpListener>,
 }
 
 /// What all sessions share.
@@ -40,21 +46,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For an engine whose rules are in place.
-    ///
-    /// # Errors
-    /// [`GateError::Intercept`].
-    pub(crate) fn new(config: GateConfig, filter: Filter, log: Log) -> Result<Self, GateError> {
-        let holes = Holes::new(filter, config.holes.clone(), OwnAddresses::of_this_host());
-        let translations = Translations::of(GATE_TABLE).map_err(InterceptError::Netlink)?;
-        let ledger = Ledger::new(holes, translations, config.openings_per_second, log)
+    pub(crate) fn new(config: GateConfig, kernel: Remote, log: Log) -> Self {
+        let ledger = Ledger::new(kernel, config.openings_per_second, log)
             .with_failed_logins(config.failed_logins_per_minute);
-        // Without them the log only lacks octets.
-        let ledger = Arc::new(match Flows::marked(config.layout.mark) {
-            Ok(flows) => ledger.with_flows(flows),
-            Err(_) => ledger,
-        });
         let limits = Limits::new(config.max_sessions, config.max_sessions_per_client);
-        Ok(Self { config, ledger, limits, bridge: None })
+        Self { config, ledger: Arc::new(ledger), limits, bridge: None }
     }
 }
 
@@ -65,43 +61,66 @@ pub enum GateError {
     /// Bridging means ending TLS on both sides, which takes an engine that ends connections, and a [`Bridge`].
     #[error("--auth-tls bridge ends TLS at the gate, and --engine inspect ends nothing; use --engine relay")]
     Bridge,
-    /// The packet filter.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
     /// Rules and routes.
     #[error(transparent)]
     Intercept(#[from] InterceptError),
-    /// No queue for packets.
-    #[error("no packet queue (CAP_NET_ADMIN is needed): {0}")]
-    Queue(#[source] io::Error),
+    /// The helper has ended, or does not answer.
+    #[error(
+        "the helper of the packet filter has ended, so that nothing can be opened; control connections are refused \
+         until the gate is started again"
+    )]
+    Helper,
     /// A listener that bears addresses of others.
     #[error("no transparent listener (CAP_NET_ADMIN or CAP_NET_RAW is needed): {0}")]
     Listen(#[source] io::Error),
 }
 
-impl Gate {
-    /// Makes holes, listeners and rules ready, with a bridge exactly if the configuration says [`AuthTls::Bridge`]; from then on new control connections wait for [`run`](Self::run).
+impl Prepared {
+    /// Makes listeners and rules ready; from then on new control connections wait for [`Gate::run`]. Needs
+    /// CAP_NET_ADMIN.
     ///
     /// # Errors
     /// [`GateError`]; nothing is left behind.
-    pub fn start(config: GateConfig, bridge: Option<Bridge>, log: Log) -> Result<Self, GateError> {
-        if (config.watch.auth_tls == AuthTls::Bridge) != bridge.is_some() {
-            return Err(GateError::Bridge);
-        }
-        let filter = Filter::install(&config.layout)?;
+    pub fn relay(config: GateConfig, mut kernel: Remote) -> Result<Self, GateError> {
         let v4 = socket::listen(false).map_err(GateError::Listen)?;
         // A host without IPv6 needs no gate for it.
         let v6 = socket::listen(true).ok();
-        let port = |listener: &TcpListener| listener.local_addr().map(|addr| addr.port()).ok();
+        let port = |listener: &std::net::TcpListener| listener.local_addr().map(|addr| addr.port()).ok();
         let ports = [port(&v4), v6.as_ref().and_then(port)];
-        let intercept = Intercept::install(&config, ports)?;
-        let detail =
-            format!("control ports {:?}, IPv4{}", config.ports, if v6.is_some() { " and IPv6" } else { "" });
+        if let Err(error) = intercept::install(&config, ports) {
+            let _ = kernel.leave();
+            return Err(error.into());
+        }
+        Ok(Self { config, kernel, listeners: [Some(v4), v6].into_iter().flatten().collect() })
+    }
+
+    /// Takes the rules away again.
+    pub fn give_up(mut self) {
+        let _ = self.kernel.leave();
+    }
+}
+
+impl Gate {
+    /// Makes sessions possible, with a bridge exactly if the configuration says [`AuthTls::Bridge`].
+    ///
+    /// # Errors
+    /// [`GateError`]; nothing is left behind.
+    pub fn start(prepared: Prepared, bridge: Option<Bridge>, log: Log) -> Result<Self, GateError> {
+        let Prepared { config, mut kernel, listeners } = prepared;
+        let listening = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>();
+        let listeners = match listening.map_err(GateError::Listen) {
+            Ok(listeners) if (config.watch.auth_tls == AuthTls::Bridge) == bridge.is_some() => listeners,
+            other => {
+                let _ = kernel.leave();
+                return Err(other.err().unwrap_or(GateError::Bridge));
+            }
+        };
+        let families = if listeners.len() > 1 { "IPv4 and IPv6" } else { "IPv4" };
+        let detail = format!("control ports {:?}, {families}", config.ports);
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
-        let mut shared = Shared::new(config, filter, log)?;
+        let mut shared = Shared::new(config, kernel, log);
         shared.bridge = bridge;
-        let shared = Arc::new(shared);
-        Ok(Self { shared, listeners: [Some(v4), v6].into_iter().flatten().collect(), _intercept: intercept })
+        Ok(Self { shared: Arc::new(shared), listeners })
     }
 
     /// The book: for the status, and for agents of servers.
@@ -111,21 +130,31 @@ impl Gate {
     }
 
     /// Relays until `stop` is ready; then sessions are cut, holes closed, and rules taken away.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`GateError::Helper`]: there is no helper any more, and control connections are refused by the rules that it
+    /// has left.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), GateError> {
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
             tasks.spawn(accept(Arc::clone(&self.shared), listener));
         }
         let ledger = Arc::clone(&self.shared.ledger);
-        tasks.spawn(async move {
-            loop {
+        let alone = async {
+            while ledger.sweep() {
                 tokio::time::sleep(SWEEP).await;
-                ledger.sweep();
             }
-        });
-        stop.await;
+        };
+        let ended = tokio::select! {
+            () = stop => Ok(()),
+            () = alone => Err(GateError::Helper),
+        };
+        // As long as a session lives, its packets must come here: the rules go last.
         tasks.shutdown().await;
-        self.shared.ledger.finish();
+        if ended.is_ok() {
+            self.shared.ledger.finish();
+        }
+        ended
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use portway_nft::{Filter, Packet, Queue, Verdict};
+use portway_nft::{Held, Packet, Remote, Verdict};
 use portway_ops::{Log, Notice, Shown};
 use portway_proto::watch::AuthTls;
 
@@ -76,9 +76,44 @@ impl Default for InspectConfig {
 pub struct Inspect {
     shared: Arc<Shared>,
     table: Flows,
-    /// Dropped before the queue: running transfers are to go on, not to be reset.
-    _rules: rules::Held,
-    queue: Queue,
+    queue: Held,
+}
+
+/// What this engine needs CAP_NET_ADMIN for, done; from here on the helper has it alone.
+#[derive(Debug)]
+pub struct PreparedInspect {
+    config: GateConfig,
+    own: InspectConfig,
+    kernel: Remote,
+    queue: Held,
+}
+
+impl PreparedInspect {
+    /// Makes rules ready for the queue that the helper holds; from then on control connections wait for
+    /// [`Inspect::run`]. Needs CAP_NET_ADMIN.
+    ///
+    /// # Errors
+    /// [`GateError`]; nothing is left behind.
+    pub fn new(
+        config: GateConfig,
+        own: InspectConfig,
+        mut kernel: Remote,
+        queue: Held,
+    ) -> Result<Self, GateError> {
+        if config.watch.auth_tls == AuthTls::Bridge {
+            return Err(GateError::Bridge);
+        }
+        if let Err(error) = rules::install(&config, own.queue) {
+            let _ = kernel.leave();
+            return Err(error.into());
+        }
+        Ok(Self { config, own, kernel, queue })
+    }
+
+    /// Takes the rules away again.
+    pub fn give_up(mut self) {
+        let _ = self.kernel.leave();
+    }
 }
 
 /// All connections.
@@ -92,23 +127,16 @@ struct Flows {
 }
 
 impl Inspect {
-    /// Makes holes, queue and rules ready; from then on control connections wait for [`run`](Self::run).
-    ///
-    /// # Errors
-    /// [`GateError`]; nothing is left behind.
-    pub fn start(config: GateConfig, own: &InspectConfig, log: Log) -> Result<Self, GateError> {
-        if config.watch.auth_tls == AuthTls::Bridge {
-            return Err(GateError::Bridge);
-        }
-        let filter = Filter::install(&config.layout)?;
-        let queue = Queue::bind(own.queue).map_err(GateError::Queue)?;
-        let rules = rules::Held::install(&config, own.queue)?;
+    /// Begins the book.
+    #[must_use]
+    pub fn start(prepared: PreparedInspect, log: Log) -> Self {
+        let PreparedInspect { config, own, kernel, queue } = prepared;
         let detail = format!("control ports {:?}, packets held in queue {}", config.ports, own.queue);
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
-        let shared = Arc::new(Shared::new(config, filter, log)?);
+        let shared = Arc::new(Shared::new(config, kernel, log));
         let table =
             Flows { shared: Arc::clone(&shared), mid_stream: own.mid_stream, all: HashMap::new(), kept: 0 };
-        Ok(Self { shared, table, _rules: rules, queue })
+        Self { shared, table, queue }
     }
 
     /// The book: for the status, and for agents of servers.
@@ -120,32 +148,50 @@ impl Inspect {
     /// Judges until `stop` is ready; then holes are closed and rules taken away. Connections of others go on.
     ///
     /// Packets are judged on a thread of their own: no verdict waits for anything but another verdict.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`GateError::Helper`]: there is no helper any more, and control connections are refused by the rules that it
+    /// has left.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), GateError> {
         let stopping = Arc::new(AtomicBool::new(false));
         let ledger = self.ledger();
-        let judge = {
+        let mut judge = {
             let stopping = Arc::clone(&stopping);
             tokio::task::spawn_blocking(move || self.judge(&stopping))
         };
-        stop.await;
-        stopping.store(true, Ordering::Relaxed);
-        let _ = judge.await;
-        ledger.finish();
+        tokio::select! {
+            () = stop => {
+                stopping.store(true, Ordering::Relaxed);
+                // First the rules, then the queue: running transfers are to go on, not to be reset.
+                let left = judge.await;
+                ledger.finish();
+                drop(left);
+                Ok(())
+            }
+            _ = &mut judge => Err(GateError::Helper),
+        }
     }
 
-    fn judge(mut self, stopping: &AtomicBool) {
+    /// Judges until told to stop, or the helper is gone; gives the queue back, which is to be shut last.
+    fn judge(mut self, stopping: &AtomicBool) -> Held {
         let mut swept = Instant::now();
         while !stopping.load(Ordering::Relaxed) {
             // An error is of one moment, a packet without its verdict at worst: it will be sent again.
             let _ = self.queue.wait(LOOK);
-            let _ = self.queue.serve(|packet| self.table.judge(&packet));
+            let served = self.queue.serve(|packet| self.table.judge(&packet));
+            if served.is_err_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof) {
+                break;
+            }
             let now = Instant::now();
             if now.saturating_duration_since(swept) >= SWEEP {
-                self.shared.ledger.sweep();
+                if !self.shared.ledger.sweep() {
+                    break;
+                }
                 self.table.sweep(now);
                 swept = now;
             }
         }
+        self.queue
     }
 }
 

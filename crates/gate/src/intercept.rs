@@ -1,24 +1,16 @@
 //! Bringing control connections to the gate: rules, packet marks and routes, all in places of our own.
 //!
-//! The rules are written once at the start by the programs `nft` and `ip`; nothing here is on the way of a
-//! packet or of a command. If the gate dies, its rules stay: they find no socket any more and reset every
+//! The rules are written once at the start by the program `nft`; nothing here is on the way of a packet or of a
+//! command. If the gate dies, its rules stay: they find no socket any more and reset every
 //! control connection, so that none passes unread. A gate that ends in order takes them away.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 
+use portway_nft::{GATE_TABLE, LocalRoutes};
+
 use crate::GateConfig;
-
-/// The table of a gate's own.
-pub const GATE_TABLE: &str = "portway_gate";
-
-/// Rules and routes in place, as long as this value lives.
-#[derive(Debug)]
-pub struct Intercept {
-    mark: u32,
-    routing_table: u32,
-}
 
 /// Why control connections cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +19,7 @@ pub enum InterceptError {
     /// The program is not installed, or not in the path.
     #[error("{program} cannot be run, and it is needed once at the start: {why}")]
     Missing {
-        /// `nft` or `ip`.
+        /// `nft`.
         program: &'static str,
         /// What the system says.
         why: io::Error,
@@ -35,56 +27,28 @@ pub enum InterceptError {
     /// The kernel has no netfilter by netlink.
     #[error("no netlink to the packet filter: {0}")]
     Netlink(#[source] io::Error),
+    /// The kernel does not route to us what others are to get.
+    #[error("routes for control connections: {0}")]
+    Routes(#[source] io::Error),
     /// The program did not do as told.
     #[error("{program} says: {words}")]
     Refused {
-        /// `nft` or `ip`.
+        /// `nft`.
         program: &'static str,
         /// Its own words.
         words: String,
     },
 }
 
-impl Intercept {
-    /// Puts rules and routes in place that bring new control connections to our listeners on loopback, in place
-    /// of whatever an earlier run has left.
-    ///
-    /// # Errors
-    /// [`InterceptError`]; nothing is left behind.
-    pub fn install(config: &GateConfig, listener: [Option<u16>; 2]) -> Result<Self, InterceptError> {
-        let this = Self { mark: config.mark, routing_table: config.routing_table };
-        this.routes("del").ok();
-        nft(&rules(config, listener))?;
-        // From here on a drop undoes what was done.
-        this.routes("add")?;
-        Ok(this)
-    }
-
-    fn routes(&self, what: &str) -> Result<(), InterceptError> {
-        let Self { mark, routing_table: table } = self;
-        let mut result = Ok(());
-        for family in ["-4", "-6"] {
-            for line in [
-                format!("rule {what} fwmark {mark:#x}/{mark:#x} lookup {table}"),
-                format!("route {what} local default dev lo table {table}"),
-            ] {
-                let words = [family].into_iter().chain(line.split(' '));
-                let done = run("ip", words, None);
-                // A host without IPv6 has no such rules, and needs none.
-                if family == "-4" {
-                    result = result.and(done);
-                }
-            }
-        }
-        result
-    }
-}
-
-impl Drop for Intercept {
-    fn drop(&mut self) {
-        let _ = nft(&format!("table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\n"));
-        let _ = self.routes("del");
-    }
+/// Puts rules and routes in place that bring new control connections to our listeners on loopback, in place of
+/// whatever an earlier run has left. The helper takes them away again.
+///
+/// # Errors
+/// [`InterceptError`]; have taken away what is there by then.
+pub(crate) fn install(config: &GateConfig, listener: [Option<u16>; 2]) -> Result<(), InterceptError> {
+    nft(&rules(config, listener))?;
+    let routes = LocalRoutes { mark: config.mark, table: config.routing_table };
+    routes.add().map_err(InterceptError::Routes)
 }
 
 /// The maps of translated data connections, and the chains that follow them.

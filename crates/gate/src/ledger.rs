@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portway_nft::{End, Ended, Filter, Flows, Holes, Key, OpenError, Translation, Translations, Want};
+use portway_nft::{End, Key, Remote, RemoteError, Translation, Want};
 use portway_ops::{Hole, Log, Notice, Seconds, Shown, Warning};
 
 use crate::nat::Shared;
@@ -32,7 +32,7 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Inner {
-    holes: Holes<Filter>,
+    kernel: Remote,
     translations: Shared,
     rate: Rate,
     failed_logins: Rate,
@@ -50,6 +50,7 @@ struct Inner {
 /// What a hole is for, until it is over.
 #[derive(Clone, Debug)]
 struct Story {
+    holder: u64,
     opened: Instant,
     row: HoleRow,
     translated: Vec<Translation>,
@@ -64,7 +65,7 @@ pub enum NotOpened {
     TooFast,
     /// Policy or kernel.
     #[error(transparent)]
-    Holes(#[from] OpenError),
+    Holes(#[from] RemoteError),
     /// The addresses are not translated.
     #[error("the firewall does not translate the address: {0}")]
     Translation(#[source] io::Error),
@@ -88,12 +89,13 @@ pub struct Asking {
 }
 
 impl Ledger {
-    /// A book over these holes; `per_second` is as [`GateConfig::openings_per_second`](crate::GateConfig).
+    /// A book over the holes of this helper; `per_second` is as
+    /// [`GateConfig::openings_per_second`](crate::GateConfig).
     #[must_use]
-    pub fn new(holes: Holes<Filter>, translations: Translations, per_second: u32, log: Log) -> Self {
+    pub fn new(kernel: Remote, per_second: u32, log: Log) -> Self {
         let inner = Inner {
-            holes,
-            translations: Shared::new(translations),
+            kernel,
+            translations: Shared::default(),
             rate: Rate::new(per_second.into(), BURST),
             failed_logins: Rate::new(0.0, 0.0),
             stories: BTreeMap::new(),
@@ -106,13 +108,6 @@ impl Ledger {
             next_session: 1,
         };
         Self { log, inner: Mutex::new(inner) }
-    }
-
-    /// Follows the connections that come through holes, so that the log has what went through.
-    #[must_use]
-    pub fn with_flows(mut self, flows: Flows) -> Self {
-        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).trails = Trails::by(flows);
-        self
     }
 
     /// As [`GateConfig::failed_logins_per_minute`](crate::GateConfig).
@@ -165,50 +160,73 @@ impl Ledger {
         within: Duration,
     ) -> Result<u64, NotOpened> {
         let now = Instant::now();
-        let over = inner.holes.sweep(now);
-        self.tell(inner, over);
         if !inner.rate.take(asking.client, now) {
             return Err(NotOpened::TooFast);
         }
         let want = Want { key: Key::new(row.from, row.to), within };
         // First the way, then the door: a translation alone lets nothing through.
-        inner.translations.begin(&asking.translate, within).map_err(NotOpened::Translation)?;
-        let opened = inner.holes.open(&want, asking.holder, now);
+        let Inner { kernel, translations, .. } = inner;
+        translations.begin(kernel, &asking.translate, within).map_err(NotOpened::Translation)?;
+        let opened = kernel.open(&want);
         if opened.is_err() {
-            inner.translations.end(&asking.translate);
+            translations.end(kernel, &asking.translate);
         }
         let hole = opened?;
         inner.counts.opened += 1;
         let row = HoleRow { hole, ..row.clone() };
-        inner.stories.insert(hole, Story { opened: now, row, translated: asking.translate });
+        let Asking { holder, translate: translated, .. } = asking;
+        inner.stories.insert(hole, Story { holder, opened: now, row, translated });
         Ok(hole)
     }
 
     /// Closes a hole of this holder; one that is gone already is no error.
     pub fn close(&self, hole: u64, holder: u64) {
         let mut inner = self.lock();
-        let ended = inner.holes.close(hole, holder, Instant::now());
-        self.tell(&mut inner, ended);
-    }
-
-    /// Notices holes that were used or whose time is up, which the kernel has shut by itself, and connections that are
-    /// over.
-    pub fn sweep(&self) {
-        let mut inner = self.lock();
-        let now = Instant::now();
-        let over = inner.holes.sweep(now);
-        self.tell(&mut inner, over);
-        let used = inner.holes.find_used(now);
-        self.tell(&mut inner, used);
-        for trace in inner.trails.over(now) {
-            self.log.record(traced(trace));
+        if inner.stories.get(&hole).is_some_and(|story| story.holder == holder) {
+            self.close_one(&mut inner, hole);
         }
     }
 
-    /// Logs the holes whose connections still run: nobody will look at them any more.
-    pub fn finish(&self) {
-        for trace in self.lock().trails.finish(Instant::now()) {
+    fn close_one(&self, inner: &mut Inner, hole: u64) {
+        // Without a helper there are no holes either. One that was over by itself is told of by the next sweep.
+        let ended = inner.kernel.close(hole).unwrap_or(Some(End::Closed));
+        self.tell(inner, ended.map(|how| (hole, how)));
+    }
+
+    /// Notices holes that were used or whose time is up, which the kernel has shut by itself, and connections that are
+    /// over. Whether the helper still answers: without it nothing opens any more.
+    pub fn sweep(&self) -> bool {
+        let mut inner = self.lock();
+        let ended = inner.kernel.ended().unwrap_or_default();
+        self.tell(&mut inner, ended);
+        let Inner { kernel, trails, .. } = &mut *inner;
+        for trace in trails.over(kernel, Instant::now()) {
             self.log.record(traced(trace));
+        }
+        !inner.kernel.is_lost()
+    }
+
+    /// As [`portway_nft::answered_to`]; `None` also where nobody can say.
+    pub(crate) fn answered_to(&self, from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
+        self.lock().kernel.answered_to(from, to).ok().flatten()
+    }
+
+    /// As [`portway_nft::asked_for`]; `None` also where nobody can say.
+    pub(crate) fn asked_for(&self, server: SocketAddr, client: SocketAddr) -> Option<SocketAddr> {
+        self.lock().kernel.asked_for(server, client).ok().flatten()
+    }
+
+    /// Logs the holes whose connections still run, since nobody will look at them any more, and has the gate's rules
+    /// taken away.
+    pub fn finish(&self) {
+        let mut inner = self.lock();
+        let Inner { kernel, trails, .. } = &mut *inner;
+        for trace in trails.finish(kernel, Instant::now()) {
+            self.log.record(traced(trace));
+        }
+        if let Err(error) = inner.kernel.leave() {
+            let detail = Shown::from(format!("they refuse control connections: {error}"));
+            self.log.record(Warning { what: "rules_left", detail });
         }
     }
 
@@ -264,8 +282,7 @@ impl Ledger {
     /// Ends a session, and closes its holes.
     pub fn end(&self, session: u64) {
         let mut inner = self.lock();
-        let ended = inner.holes.release(session, Instant::now());
-        self.tell(&mut inner, ended);
+        self.release_all(&mut inner, session);
         inner.known_as.remove(&session);
         if let Some(row) = inner.sessions.remove(&session) {
             self.log.record(Notice { what: "session_ended", detail: Shown::from(format!("{row}")) });
@@ -280,9 +297,14 @@ impl Ledger {
 
     /// Closes all holes of this holder.
     pub fn release(&self, holder: u64) {
-        let mut inner = self.lock();
-        let ended = inner.holes.release(holder, Instant::now());
-        self.tell(&mut inner, ended);
+        self.release_all(&mut self.lock(), holder);
+    }
+
+    fn release_all(&self, inner: &mut Inner, holder: u64) {
+        let his = inner.stories.iter().filter(|(_, story)| story.holder == holder).map(|(hole, _)| *hole);
+        for hole in his.collect::<Vec<_>>() {
+            self.close_one(inner, hole);
+        }
     }
 
     /// A live session between these two, by the addresses that the server knows; `control` is the client's end as
@@ -345,19 +367,20 @@ impl Ledger {
     }
 
     /// One line for each hole over its life; if somebody came through, when his connection is over.
-    fn tell(&self, inner: &mut Inner, ended: impl IntoIterator<Item = Ended>) {
+    fn tell(&self, inner: &mut Inner, ended: impl IntoIterator<Item = (u64, End)>) {
         let now = Instant::now();
-        for hole in ended {
-            let count = match hole.how {
+        for (hole, how) in ended {
+            let Some(Story { opened, row, translated, .. }) = inner.stories.remove(&hole) else { continue };
+            let count = match how {
                 End::Used => &mut inner.counts.used,
                 End::Expired => &mut inner.counts.expired,
                 End::Closed => &mut inner.counts.closed,
             };
             *count += 1;
-            let Some(Story { opened, row, translated }) = inner.stories.remove(&hole.id) else { continue };
-            inner.translations.end(&translated);
+            let Inner { kernel, translations, .. } = inner;
+            translations.end(kernel, &translated);
             let lived = now.saturating_duration_since(opened);
-            match hole.how {
+            match how {
                 End::Used => inner.trails.follow(row, opened, now),
                 End::Expired => self.log.record(event(row, "expired", lived)),
                 End::Closed => self.log.record(event(row, "closed", lived)),

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portway_nft::{Key, Translation, Translations};
+use portway_nft::{Key, Remote, Translation};
 
 use crate::rows::SessionRow;
 
@@ -51,29 +51,29 @@ impl SessionRow {
 ///
 /// A hole that was used is in the book until its session goes on, and meanwhile the server may announce the same
 /// port to another session of the same client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Shared {
-    kernel: Translations,
     users: HashMap<Translation, usize>,
 }
 
 impl Shared {
-    pub(crate) fn new(kernel: Translations) -> Self {
-        Self { kernel, users: HashMap::new() }
-    }
-
     /// Begins all of them, or none.
     ///
     /// # Errors
-    /// As [`Translations::add`]; `AlreadyExists` if the same connection is translated into another.
-    pub(crate) fn begin(&mut self, all: &[Translation], within: Duration) -> io::Result<()> {
+    /// As [`Remote::translate`]; `AlreadyExists` if the same connection is translated into another.
+    pub(crate) fn begin(
+        &mut self,
+        kernel: &mut Remote,
+        all: &[Translation],
+        within: Duration,
+    ) -> io::Result<()> {
         for (done, one) in all.iter().enumerate() {
             if self.users.contains_key(one) {
                 // With a new time limit; gone already if the old one was up.
-                let _ = self.kernel.remove(one);
+                let _ = kernel.restore(one);
             }
-            if let Err(error) = self.kernel.add(one, within) {
-                self.end(all.get(..done).unwrap_or_default());
+            if let Err(error) = kernel.translate(one, within) {
+                self.end(kernel, all.get(..done).unwrap_or_default());
                 return Err(error);
             }
             *self.users.entry(*one).or_default() += 1;
@@ -82,14 +82,14 @@ impl Shared {
     }
 
     /// Ends those that nobody else needs.
-    pub(crate) fn end(&mut self, all: &[Translation]) {
+    pub(crate) fn end(&mut self, kernel: &mut Remote, all: &[Translation]) {
         for one in all {
             let Some(users) = self.users.get_mut(one) else { continue };
             *users -= 1;
             if *users == 0 {
                 self.users.remove(one);
                 // Gone already if its time was up.
-                let _ = self.kernel.remove(one);
+                let _ = kernel.restore(one);
             }
         }
     }

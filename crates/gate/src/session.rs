@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portway_interpreter::forwarded;
-use portway_nft::{Interfaces, answered_to};
+use portway_nft::Interfaces;
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
 use portway_proto::{Announced, Code, Command, LineReader, Reply, ReplyReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -104,7 +104,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut client: TcpStream, neighbour: S
     policy.own.extend(Interfaces::read()?.own);
     policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip().to_canonical()));
     let our_end = server.local_addr()?;
-    let known_as = answered_to(our_end, server_addr).ok().flatten().unwrap_or(our_end);
+    let known_as = shared.ledger.answered_to(our_end, server_addr).unwrap_or(our_end);
     let client_seen_as = Some(known_as.ip()).filter(|seen| *seen != client_addr.ip());
     let row = SessionRow {
         session: 0,

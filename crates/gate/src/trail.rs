@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use portway_nft::{Flow, Flows, Key};
+use portway_nft::{Flow, Key, Remote};
 
 use crate::rows::HoleRow;
 
@@ -12,10 +12,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often a connection that is not found is looked for, before we give it up.
 const TRIES: u8 = 3;
 
-/// Connections under way, and the kernel's memory of them.
+/// Connections under way.
 #[derive(Debug, Default)]
 pub(crate) struct Trails {
-    flows: Option<Flows>,
     running: Vec<Trail>,
     /// Connections that have their hole already; the kernel remembers them for minutes after their end.
     claimed: HashSet<u32>,
@@ -42,11 +41,6 @@ pub(crate) struct Trace {
 }
 
 impl Trails {
-    /// Looks for connections by `flows`.
-    pub(crate) fn by(flows: Flows) -> Self {
-        Self { flows: Some(flows), ..Self::default() }
-    }
-
     /// Somebody came through this hole.
     pub(crate) fn follow(&mut self, row: HoleRow, opened: Instant, now: Instant) {
         let key = Key::new(row.from, row.to);
@@ -54,19 +48,16 @@ impl Trails {
     }
 
     /// Those whose connections are over by now.
-    pub(crate) fn over(&mut self, now: Instant) -> Vec<Trace> {
-        self.find(now);
+    pub(crate) fn over(&mut self, kernel: &mut Remote, now: Instant) -> Vec<Trace> {
+        self.find(kernel, now);
         let mut over = Vec::new();
-        let Some(flows) = &mut self.flows else {
-            return self.running.drain(..).map(|trail| trail.end(now)).collect();
-        };
         self.running.retain_mut(|trail| {
             if trail.next <= now
                 && let Some(flow) = &mut trail.flow
                 && !flow.over
             {
                 trail.next = now + LOOK;
-                match flows.look(flow) {
+                match kernel.look(flow) {
                     Ok(Some(latest)) => *flow = latest,
                     // Forgotten, or nobody can say: what was seen last is all there is.
                     Ok(None) | Err(_) => flow.over = true,
@@ -82,18 +73,17 @@ impl Trails {
     }
 
     /// All of them, over or not: the gate ends.
-    pub(crate) fn finish(&mut self, now: Instant) -> Vec<Trace> {
-        self.find(now);
+    pub(crate) fn finish(&mut self, kernel: &mut Remote, now: Instant) -> Vec<Trace> {
+        self.find(kernel, now);
         self.running.drain(..).map(|trail| trail.end(now)).collect()
     }
 
     /// Finds the connections of those that have none yet.
-    fn find(&mut self, now: Instant) {
-        let Some(flows) = &mut self.flows else { return };
+    fn find(&mut self, kernel: &mut Remote, now: Instant) {
         if self.running.iter().all(|trail| trail.flow.is_some()) {
             return;
         }
-        let Ok(all) = flows.list() else {
+        let Ok(all) = kernel.flows() else {
             self.running.iter_mut().for_each(|trail| trail.tries = TRIES);
             return;
         };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use portway_nft::{Layout, Policy, Reach, wire};
+use portway_nft::{Layout, LocalRoutes, Policy, Reach, wire};
 
 const HELP: &str = "\
 Opens single holes in the packet filter for portway, so that portway itself needs no privilege.
@@ -28,6 +28,11 @@ Usage: portway-holed [OPTIONS]
   --guard FIRST-LAST  shut these ports of this host for all connections without a hole
   --mark BITS         conntrack mark of connections that came through (default 0x100000)
   --help, --version
+
+A gate starts its own helper, with these:
+  --gate VERSION      serve the socket that is standard input, and end with it
+  --routes MARK:TABLE the gate's routes, which are removed when it ends in order
+  --queue N           hold packets of this queue for the verdicts of the socket that is standard output
 ";
 
 /// What the administrator asked for.
@@ -38,6 +43,16 @@ pub(crate) struct Options {
     pub(crate) user: Option<u32>,
     pub(crate) policy: Policy,
     pub(crate) layout: Layout,
+    /// Instead of listening: serve the gate that started us.
+    pub(crate) gate: Option<Gate>,
+}
+
+/// What a gate says of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gate {
+    pub(crate) version: String,
+    pub(crate) routes: Option<LocalRoutes>,
+    pub(crate) queue: Option<u16>,
 }
 
 /// What to do.
@@ -66,6 +81,7 @@ impl Options {
             user: None,
             policy: Policy::default(),
             layout: Layout::default(),
+            gate: None,
         };
         let mut args = args.map(|arg| arg.to_string_lossy().into_owned());
         while let Some(arg) = args.next() {
@@ -91,6 +107,10 @@ impl Options {
         }
         options.allow.extend(options.user);
         Ok(Start::Serve(Box::new(options)))
+    }
+
+    fn gate(&mut self) -> &mut Gate {
+        self.gate.get_or_insert_default()
     }
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), OptionError> {
@@ -128,6 +148,13 @@ impl Options {
                 let bits = value.strip_prefix("0x").and_then(|hex| u32::from_str_radix(hex, 16).ok());
                 self.layout.mark = bits.or_else(|| read(value)).filter(|&m| m != 0).ok_or(bad("a mark"))?;
             }
+            "--gate" => self.gate().version = value.into(),
+            "--routes" => {
+                let parts = value.split_once(':').and_then(|(mark, table)| Some((read(mark)?, read(table)?)));
+                let (mark, table) = parts.filter(|(mark, _)| *mark != 0).ok_or(bad("MARK:TABLE"))?;
+                self.gate().routes = Some(LocalRoutes { mark, table });
+            }
+            "--queue" => self.gate().queue = Some(read(value).ok_or(bad("the number of a queue"))?),
             _ => return Err(OptionError::Unknown(option.to_owned())),
         }
         Ok(())
@@ -165,11 +192,13 @@ mod tests {
     #[test]
     fn every_option_of_the_help_is_understood() {
         let line = "--socket /x --allow 7 --user=8 --reach forward --deny-port 9999 --longest 30 --per-pair 4 \
-                    --total 9 --guard 5000-5009 --mark 0x40";
+                    --total 9 --guard 5000-5009 --mark 0x40 --gate 1.2 --routes 64:65 --queue 66";
         let options = read(line).unwrap();
         assert_eq!(options.allow, [7, 8].into());
         assert_eq!(options.layout.guard, Some(5000..=5009));
         assert_eq!((options.layout.mark, options.policy.total), (0x40, 9));
+        let routes = Some(LocalRoutes { mark: 64, table: 65 });
+        assert_eq!(options.gate, Some(Gate { version: "1.2".into(), routes, queue: Some(66) }));
         for word in HELP.split_whitespace().filter(|word| word.starts_with("--")) {
             let word = word.trim_end_matches([',', ')']);
             let known = line.contains(word) || matches!(word, "--help" | "--version");
@@ -179,8 +208,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_name() {
-        for line in ["--sock x", "--allow", "--allow root", "--longest 61", "--guard 80-90", "--mark 0", "x"]
-        {
+        for line in [
+            "--sock x",
+            "--allow",
+            "--allow root",
+            "--longest 61",
+            "--guard 80-90",
+            "--mark 0",
+            "x",
+            "--routes 7",
+        ] {
             let error = read(line).unwrap_err().to_string();
             assert!(error.contains(line.split_whitespace().next().unwrap()), "{error}");
         }

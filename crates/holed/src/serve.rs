@@ -116,17 +116,20 @@ fn one_request(
             }
         },
         Ask::Close(hole) => {
-            if let Some(ended) = holes.close(hole, id, now) {
-                report::ended(&ended, Some(client.peer));
+            let ended = holes.close(hole, id, now);
+            if let Some(ended) = &ended {
+                report::ended(ended, Some(client.peer));
             }
-            Outcome::Closed
+            Outcome::Closed(ended.map(|ended| ended.how))
         }
+        _ => return Err(Some("asked for what only the gate that started its own helper may")),
     };
     answer(&client.socket, &Answer { tag: request.tag, result }.emit())
         .map_err(|_| Some("does not read answers"))
 }
 
-fn outcome(error: &OpenError) -> Outcome {
+/// What a client is told.
+pub(crate) fn outcome(error: &OpenError) -> Outcome {
     match error {
         OpenError::Refused(Refusal::PerPair(limit) | Refusal::Total(limit)) => {
             Outcome::Full(u32::try_from(*limit).unwrap_or(u32::MAX))

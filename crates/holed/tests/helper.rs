@@ -12,8 +12,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use lab::{CLIENT, GATE, Lab, SERVER, at, inside, run, strict};
-use portway_nft::wire::{ANSWER, Answer, Ask, Outcome, Request};
-use portway_nft::{DEFAULT_MARK, Key, Want};
+use portway_nft::wire::{ANSWER, Answer, Ask, Outcome, REQUEST, Request};
+use portway_nft::{DEFAULT_MARK, End, Key, Remote, RemoteError, Translation, Want};
 use portway_pinhole::{HelperPinholes, NftOptions, PinholeError, Pinholes as _, StartError, Way, nft};
 use portway_proto::{Announced, Expected};
 use rustix::net::{
@@ -161,30 +161,107 @@ fn what_the_rules_forbid_is_refused_whoever_asks() {
     inside("what_the_rules_forbid_is_refused_whoever_asks", || {
         let _lab = Lab::new();
         let helper = Helper::start("rules", &["--per-pair", "2", "--deny-port", "7777", "--longest", "30"]);
-        let line = Line::to(&helper.path);
-        let own = GATE[0];
-        for (name, from, to, seconds) in [
-            ("rule 12: port 22", CLIENT[0], at(own, 22), 10),
-            ("rule 12: database", CLIENT[0], at(own, 3306), 10),
-            ("rule 12: denied by option", CLIENT[0], at(own, 7777), 10),
-            ("rule 15: no lifetime", CLIENT[0], at(own, 5000), 0),
-            ("rule 15: too long", CLIENT[0], at(own, 5000), 31),
-            ("rule 11: loopback", CLIENT[0], at("127.0.0.1", 5000), 10),
-            ("rule 11: multicast", CLIENT[0], at("224.0.0.1", 5000), 10),
-            ("rule 11: unspecified source", "0.0.0.0", at(own, 5000), 10),
-            ("not ours", CLIENT[0], at(SERVER[0], 5000), 10),
-        ] {
-            let outcome = line.open(from, to, seconds);
-            assert!(matches!(outcome, Some(Outcome::Refused(_))), "{name}: {outcome:?}");
+        for family in [0, 1] {
+            let line = Line::to(&helper.path);
+            let (own, client) = (GATE[family], CLIENT[family]);
+            let [loopback, multicast, unspecified] =
+                [["127.0.0.1", "224.0.0.1", "0.0.0.0"], ["::1", "ff02::1", "::"]][family];
+            for (name, from, to, seconds) in [
+                ("rule 12: port 22", client, at(own, 22), 10),
+                ("rule 12: database", client, at(own, 3306), 10),
+                ("rule 12: denied by option", client, at(own, 7777), 10),
+                ("rule 15: no lifetime", client, at(own, 5000), 0),
+                ("rule 15: too long", client, at(own, 5000), 31),
+                ("rule 11: loopback", client, at(loopback, 5000), 10),
+                ("rule 11: from loopback", loopback, at(own, 5000), 10),
+                ("rule 11: multicast", client, at(multicast, 5000), 10),
+                ("rule 11: unspecified source", unspecified, at(own, 5000), 10),
+                ("not ours", client, at(SERVER[family], 5000), 10),
+            ] {
+                let outcome = line.open(from, to, seconds);
+                assert!(matches!(outcome, Some(Outcome::Refused(_))), "{name}: {outcome:?}");
+            }
+            assert!(matches!(line.open(client, at(own, 5000), 30), Some(Outcome::Opened(_))));
+            assert!(matches!(line.open(client, at(own, 5001), 30), Some(Outcome::Opened(_))));
+            assert_eq!(line.open(client, at(own, 5002), 30), Some(Outcome::Full(2)), "rules 17 and 38");
+            assert!(
+                matches!(line.open(SERVER[family], at(own, 5002), 30), Some(Outcome::Opened(_))),
+                "others are served"
+            );
         }
-        assert!(matches!(line.open(CLIENT[0], at(own, 5000), 30), Some(Outcome::Opened(_))));
-        assert!(matches!(line.open(CLIENT[0], at(own, 5001), 30), Some(Outcome::Opened(_))));
-        assert_eq!(line.open(CLIENT[0], at(own, 5002), 30), Some(Outcome::Full(2)), "rules 17 and 38");
-        assert!(
-            matches!(line.open(SERVER[0], at(own, 5002), 30), Some(Outcome::Opened(_))),
-            "others are served"
-        );
     });
+}
+
+#[test]
+fn a_gates_own_helper_checks_again_translates_nowhere_forbidden_and_serves_nobody_else() {
+    let name = "a_gates_own_helper_checks_again_translates_nowhere_forbidden_and_serves_nobody_else";
+    inside(name, || {
+        let _lab = Lab::new();
+        lab::nft(
+            "table inet portway_gate {
+                map dnat4 { type ipv4_addr . ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; }
+                map dnat6 { type ipv6_addr . ipv6_addr . inet_service : ipv6_addr . inet_service; flags timeout; }
+            }",
+        );
+        let (mut process, mut gate) = gates_helper(env!("CARGO_PKG_VERSION")).unwrap();
+        for family in [0, 1] {
+            let key = |to| Key::new(CLIENT[family].parse().unwrap(), to);
+            let ten = Duration::from_secs(10);
+            let own = gate.open(&Want { key: key(at(GATE[family], 5000)), within: ten });
+            assert!(matches!(own, Err(RemoteError::Refused(_))), "{own:?}");
+            let hole = gate.open(&Want { key: key(at(SERVER[family], 5000)), within: ten }).unwrap();
+            assert_eq!(gate.close(hole).unwrap(), Some(End::Closed));
+            assert_eq!(gate.close(hole).unwrap(), None);
+            let public = key(at(GATE[family], 6000));
+            for (to, why) in [
+                (at(GATE[family], 5000), "the gate itself"),
+                (at(SERVER[family], 22), "below 1024"),
+                (at(SERVER[family], 3306), "denied"),
+            ] {
+                let refused = gate.translate(&Translation::To { key: public, into: to }, ten).unwrap_err();
+                assert!(refused.to_string().contains(why), "{refused}");
+            }
+            let good = Translation::To { key: public, into: at(SERVER[family], 5000) };
+            gate.translate(&good, ten).unwrap();
+            let again = gate.translate(&good, ten).unwrap_err();
+            assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+            gate.restore(&good).unwrap();
+            // A hole that runs out is told of once.
+            gate.open(&Want { key: key(at(SERVER[family], 5000)), within: Duration::from_secs(1) }).unwrap();
+            let mut told = Vec::new();
+            assert!(until(|| {
+                told.extend(gate.ended().unwrap());
+                !told.is_empty()
+            }));
+            assert_eq!(told.iter().map(|(_, how)| *how).collect::<Vec<_>>(), [End::Expired]);
+            assert_eq!(gate.ended().unwrap(), []);
+        }
+        gate.leave().unwrap();
+        assert!(!run("nft list tables").contains("portway_gate"));
+        drop(gate);
+        assert!(process.wait().unwrap().success(), "it ends with its gate");
+        assert!(!run("nft list tables").contains("portway"));
+
+        // What a gate may ask is nobody else's.
+        let helper = Helper::start("others", &[]);
+        let line = Line::to(&helper.path);
+        assert_eq!(line.ask(Ask::Leave), None, "the connection is closed");
+        helper.says("only the gate");
+        drop(helper);
+        let error = gates_helper("0.0.0-other").unwrap_err();
+        assert!(error.to_string().contains("version"), "{error}");
+    });
+}
+
+/// A helper as a gate starts it.
+fn gates_helper(version: &str) -> std::io::Result<(Child, Remote)> {
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let process = Command::new(env!("CARGO_BIN_EXE_portway-holed"))
+        .args(["--gate", version, "--reach", "forward"])
+        .stdin(Stdio::from(theirs))
+        .spawn()?;
+    Ok((process, Remote::over(ours)?))
 }
 
 #[test]
@@ -227,7 +304,7 @@ fn strangers_and_nonsense_are_shown_the_door() {
         drop(helper);
 
         let helper = Helper::start("nonsense", &[]);
-        for nonsense in [&b"x"[..], &[0; 56], &[0; 57], &[b'P'; 4000]] {
+        for nonsense in [&b"x"[..], &[0; REQUEST], &[0; REQUEST + 1], &[b'P'; 4000]] {
             let line = Line::to(&helper.path);
             send(&line.0, nonsense, SendFlags::NOSIGNAL).unwrap();
             assert_eq!(line.answer(), None, "the connection is closed");
@@ -235,7 +312,7 @@ fn strangers_and_nonsense_are_shown_the_door() {
         }
         assert_eq!(
             Line::to(&helper.path).ask(Ask::Close(1)),
-            Some(Outcome::Closed),
+            Some(Outcome::Closed(None)),
             "others are still served"
         );
     });
@@ -292,7 +369,7 @@ fn a_second_helper_leaves_the_first_alone() {
             assert!(String::from_utf8_lossy(&second.stderr).contains(why), "{second:?}");
         }
         assert!(!elsewhere.exists());
-        assert_eq!(Line::to(&first.path).ask(Ask::Close(1)), Some(Outcome::Closed));
+        assert_eq!(Line::to(&first.path).ask(Ask::Close(1)), Some(Outcome::Closed(None)));
     });
 }
 

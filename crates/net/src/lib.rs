@@ -26,4 +26,6 @@ pub use tls::{
     SessionTag, TlsControl, TlsError, TlsInfo, TlsMin, Trust,
 };
 pub use touch::{Icmp, Touch, TouchOptions, connect_small, touch};
-pub use transparent::{connect_as, connect_transparent, listen_transparent, translated_from};
+pub use transparent::{
+    bind_transparent, connect_as, connect_transparent, listen_transparent, translated_from,
+};

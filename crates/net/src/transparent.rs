@@ -18,11 +18,19 @@ const TRIES: usize = 8;
 /// # Errors
 /// As `setsockopt(2)` of IP_TRANSPARENT: CAP_NET_ADMIN or CAP_NET_RAW is needed; else as `bind(2)`.
 pub fn listen_transparent(at: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::from_std(bind_transparent(at)?)
+}
+
+/// As [`listen_transparent`], before there is a runtime.
+///
+/// # Errors
+/// As there.
+pub fn bind_transparent(at: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = transparent(at)?;
     socket.set_reuse_address(true)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Connects to a server with a client's address, and a port of its own: the client's port would make two

@@ -60,7 +60,7 @@ pub struct Flow {
     /// Who opened it.
     pub from: SocketAddr,
     /// Where he believes it leads, before any translation.
-    asked: SocketAddr,
+    pub asked: SocketAddr,
     /// Where it leads.
     pub to: SocketAddr,
     /// Octets from `from` to `to` and back, headers of IP and TCP included; `None` if the kernel does not count.
@@ -104,14 +104,14 @@ impl Flows {
         Ok(found)
     }
 
-    /// How this one is now; `None` if the kernel has forgotten it.
+    /// The connection that was asked for by these two addresses; `None` if the kernel has forgotten it.
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub fn look(&mut self, flow: &Flow) -> io::Result<Option<Flow>> {
+    pub fn look(&mut self, from: SocketAddr, asked: SocketAddr) -> io::Result<Option<Flow>> {
         let mut found = None;
-        ask(&mut self.netlink, kind::ORIGINAL, flow.from, flow.asked, |all| found = Flow::read(all))?;
-        Ok(found.filter(|now: &Flow| now.id == flow.id))
+        ask(&mut self.netlink, kind::ORIGINAL, from, asked, |all| found = Flow::read(all))?;
+        Ok(found)
     }
 }
 

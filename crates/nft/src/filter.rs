@@ -9,7 +9,7 @@ use rustix::net::netlink::NETFILTER;
 use crate::key::{Key, Set};
 use crate::message::{Batch, attributes, flag, single};
 use crate::socket::Netlink;
-use crate::table::{self, INET, Layout, TABLE, kind};
+use crate::table::{self, GATE_TABLE, INET, Layout, TABLE, kind};
 
 /// Something that lets single connections through; the kernel, or a stand-in for tests.
 pub trait Elements {
@@ -208,6 +208,20 @@ impl Drop for Filter {
         } else {
             self.batch(table::delete).map_err(FilterError::Kernel)
         };
+    }
+}
+
+/// Removes the table of a gate, with its rules and translations; one that is not there is no error.
+///
+/// # Errors
+/// As netlink; CAP_NET_ADMIN is needed.
+pub fn remove_gate_table() -> io::Result<()> {
+    let mut netlink = Netlink::open(Some(NETFILTER))?;
+    let mut batch = Batch::begin(netlink.sequence());
+    batch.add(kind::DELETE_TABLE, 0, INET, |table| table.name(1, GATE_TABLE));
+    match netlink.ask(batch.end(), |_| {}) {
+        Err(error) if errno(&error) == Some(Errno::NOENT) => Ok(()),
+        other => other,
     }
 }
 

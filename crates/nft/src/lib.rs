@@ -7,7 +7,9 @@
 //! - [`paste`] is what an administrator adds to a firewall of his own.
 //!
 //! - [`Translations`] fills the maps of a gate that translates addresses.
-//! - [`Queue`] hands over packets that wait for a verdict.
+//! - [`Queue`] hands over packets that wait for a verdict; [`Holder`] and [`Held`] are the two ends of a way from the
+//!   helper, which may have a queue, to a gate, which judges.
+//! - [`Remote`] is all of this through the helper.
 //!
 //! Nothing here knows FTP or TLS: the process with CAP_NET_ADMIN links this crate and no more of portway.
 
@@ -18,9 +20,12 @@ mod expression;
 mod filter;
 mod key;
 mod message;
+mod packets;
 pub mod paste;
 mod policy;
 mod queue;
+mod remote;
+mod route;
 mod socket;
 mod table;
 mod translate;
@@ -29,9 +34,12 @@ pub mod wire;
 pub use addresses::{Interfaces, OwnAddresses};
 pub use book::{End, Ended, Holes, OpenError};
 pub use conntrack::{Flow, Flows, answered_to, asked_for};
-pub use filter::{Elements, Filter, FilterError};
+pub use filter::{Elements, Filter, FilterError, remove_gate_table};
 pub use key::{Key, Want};
+pub use packets::{Held, Holder};
 pub use policy::{DENIED_PORTS, Policy, Reach, Refusal};
 pub use queue::{Packet, Queue, Verdict, queue_rule};
-pub use table::{DEFAULT_MARK, Layout, TABLE};
+pub use remote::{Remote, RemoteError};
+pub use route::LocalRoutes;
+pub use table::{DEFAULT_MARK, GATE_TABLE, Layout, TABLE};
 pub use translate::{Translation, Translations};

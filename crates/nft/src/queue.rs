@@ -1,9 +1,8 @@
 //! Packets held for a verdict: NFQUEUE by netlink, and the rule that sends packets there.
 
 use std::io;
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
 use rustix::net::{RecvFlags, SendFlags};
@@ -94,24 +93,16 @@ impl Queue {
         Ok(Self { netlink, number, buffer: vec![0; 128 * 1024] })
     }
 
-    /// Waits for packets, for `patience` at most.
-    ///
-    /// # Errors
-    /// As `poll(2)`.
-    pub fn wait(&self, patience: Duration) -> io::Result<()> {
-        let patience = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
-        match poll(&mut [PollFd::new(&self.netlink.socket, PollFlags::IN)], Some(&patience)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Hands the packets that wait to `judge`, some hundred at most, and does what it says.
+    /// Hands the packets that wait to `each`, some hundred at most, as long as it wants more.
     ///
     /// # Errors
     /// As the socket says.
-    pub fn serve(&mut self, mut judge: impl FnMut(Packet<'_>) -> Verdict) -> io::Result<()> {
+    pub fn read(&mut self, mut each: impl FnMut(Packet<'_>) -> bool) -> io::Result<()> {
+        let mut more = true;
         for _ in 0..AT_ONCE {
+            if !more {
+                break;
+            }
             let read =
                 rustix::net::recv(&self.netlink.socket, self.buffer.as_mut_slice(), RecvFlags::empty());
             let length = match read {
@@ -121,20 +112,34 @@ impl Queue {
                 Err(Errno::AGAIN) => break,
                 Err(error) => return Err(error.into()),
             };
-            let mut answers = Vec::new();
             for message in messages(self.buffer.get(..length).unwrap_or_default()) {
                 if message.kind == PACKET
                     && let Some(packet) = packet(message.body)
                 {
-                    let id = packet.id;
-                    answers.extend_from_slice(&verdict(self.number, id, judge(packet)));
+                    more = each(packet);
                 }
-            }
-            if !answers.is_empty() {
-                rustix::net::send(&self.netlink.socket, &answers, SendFlags::empty())?;
             }
         }
         Ok(())
+    }
+
+    /// Does with packets what was decided, in this order.
+    ///
+    /// # Errors
+    /// As the socket says.
+    pub fn decide(&self, verdicts: impl IntoIterator<Item = (u32, Verdict)>) -> io::Result<()> {
+        let answers: Vec<u8> =
+            verdicts.into_iter().flat_map(|(id, decided)| verdict(self.number, id, decided)).collect();
+        if !answers.is_empty() {
+            rustix::net::send(&self.netlink.socket, &answers, SendFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Queue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.netlink.socket.as_fd()
     }
 }
 

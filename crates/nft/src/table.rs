@@ -6,8 +6,10 @@ use crate::expression::Rule;
 use crate::key::Set;
 use crate::message::{Attributes, Batch, flag};
 
-/// The only table this crate ever touches.
+/// The table of holes. This one and [`GATE_TABLE`] are the only ones that this crate ever touches.
 pub const TABLE: &str = "portway";
+/// The table of a gate, which its rules for control connections and its translations are in.
+pub const GATE_TABLE: &str = "portway_gate";
 /// The family of the table, as nfnetlink numbers it: IPv4 and IPv6 at once.
 pub(crate) const INET: u8 = 1;
 

@@ -87,6 +87,21 @@ impl Translations {
 }
 
 impl Translation {
+    /// The connection after the translation of its destination: what a hole has to let through.
+    #[must_use]
+    pub fn leads(&self) -> Key {
+        match *self {
+            Self::To { key, into } => Key::new(key.from, into),
+            Self::From { key, .. } => key,
+        }
+    }
+
+    /// Whether all of its addresses are of one family.
+    #[must_use]
+    pub fn is_of_one_family(&self) -> bool {
+        self.element().is_some()
+    }
+
     /// Map, key and value; `None` if the families do not fit.
     fn element(&self) -> Option<(&'static str, Vec<u8>, Vec<u8>)> {
         let (key, into, port) = match *self {

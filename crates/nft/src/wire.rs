@@ -1,20 +1,32 @@
-//! What the privileged helper and its clients say to each other: records of fixed size over a
-//! `SOCK_SEQPACKET` Unix socket, one answer for each request, in order.
+//! What the privileged helper and its clients say to each other: records over a `SOCK_SEQPACKET` Unix socket, one
+//! answer for each request, in order. Requests are of fixed size, and so are all answers but lists.
+//!
+//! Anybody whom the helper serves may ask for holes. The rest is for the gate that started it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::{Key, Want};
+use crate::{End, Flow, Key, Translation, Want};
 
 /// Where the helper listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/portway/holed.sock";
 /// Octets of a request.
-pub const REQUEST: usize = 56;
-/// Octets of an answer.
+pub const REQUEST: usize = 80;
+/// Octets of an answer that is no list.
 pub const ANSWER: usize = 128;
+/// Octets of the longest answer.
+pub const LONGEST_ANSWER: usize = HEAD + MOST_LISTED * FLOW;
+/// Items of the longest list; what is missing is asked for once more.
+pub const MOST_LISTED: usize = 512;
 
-const MAGIC: [u8; 4] = *b"PWH1";
-const TEXT: usize = ANSWER - 32;
+const MAGIC: [u8; 4] = *b"PWH2";
+/// Octets before the text, the address or the items of an answer.
+const HEAD: usize = 32;
+const TEXT: usize = ANSWER - HEAD;
+/// Octets of an address with its port, and of the items of lists.
+const END: usize = 19;
+const ENDED: usize = 9;
+const FLOW: usize = 4 + 3 * END + 18;
 
 /// What a client asks. `tag` comes back in the answer, so that a late answer is not taken for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +44,22 @@ pub enum Ask {
     Open(Want),
     /// Close one that this connection opened.
     Close(u64),
+    /// A gate: which of its holes have ended since it asked last, but for those that it closed.
+    Ended,
+    /// A gate: translate addresses for so long.
+    Translate(Translation, Duration),
+    /// A gate: translate them no more.
+    Restore(Translation),
+    /// A gate: as [`answered_to`](crate::answered_to).
+    AnsweredTo(SocketAddr, SocketAddr),
+    /// A gate: as [`asked_for`](crate::asked_for).
+    AskedFor(SocketAddr, SocketAddr),
+    /// A gate: the connections that came through holes, from this one on; 0 looks anew.
+    Flows(u32),
+    /// A gate: the connection from here to there.
+    Look(SocketAddr, SocketAddr),
+    /// A gate: its rules and routes are to go, since it ends.
+    Leave,
 }
 
 /// What the helper answers.
@@ -48,108 +76,243 @@ pub struct Answer {
 pub enum Outcome {
     /// The hole is in place; its number is for [`Ask::Close`].
     Opened(u64),
-    /// It is closed, whether or not it was open still.
-    Closed,
+    /// It is closed; how it ended, unless it was over before.
+    Closed(Option<End>),
     /// Policy forbids it, for this reason (at most 96 octets).
     Refused(String),
     /// So many holes are open, and no more are allowed.
     Full(u32),
     /// The kernel did not do it; the error number, 0 if there is none.
     Failed(i32, String),
+    /// What was asked is done.
+    Done,
+    /// An address that was asked for, if there is one.
+    Address(Option<SocketAddr>),
+    /// Holes that have ended; [`MOST_LISTED`] of them say that there may be more.
+    Ended(Vec<(u64, End)>),
+    /// Connections; [`MOST_LISTED`] of them say that there may be more.
+    Flows(Vec<Flow>),
+}
+
+/// A request as it is written, whatever it asks.
+#[derive(Clone, Copy, Default)]
+struct Form {
+    op: u8,
+    family: u8,
+    number: u32,
+    from: [u8; 16],
+    from_port: u16,
+    to: [u8; 16],
+    to_port: u16,
+    into: [u8; 16],
+    into_port: u16,
+}
+
+impl Form {
+    /// A question of one number.
+    fn plain(op: u8, number: u32) -> Self {
+        Self { op, number, ..Self::default() }
+    }
+
+    /// A question about a connection.
+    fn between(op: u8, from: SocketAddr, to: SocketAddr) -> Self {
+        let family = if to.is_ipv4() { 4 } else { 6 };
+        let (from, from_port) = (wide(from.ip()), from.port());
+        Self { op, family, from, from_port, to: wide(to.ip()), to_port: to.port(), ..Self::default() }
+    }
+
+    fn of(ask: Ask) -> Self {
+        let key = |op, key: Key, within: Duration| {
+            let number = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+            Self { number, ..Self::between(op, SocketAddr::new(key.from, 0), key.to) }
+        };
+        let translation = |to, from, what, within| match what {
+            Translation::To { key: before, into } => {
+                Self { into: wide(into.ip()), into_port: into.port(), ..key(to, before, within) }
+            }
+            Translation::From { key: before, into } => Self { into: wide(into), ..key(from, before, within) },
+        };
+        match ask {
+            Ask::Open(want) => key(1, want.key, want.within),
+            Ask::Close(id) => {
+                let mut form = Self::plain(2, 0);
+                form.from = u128::from(id).to_be_bytes();
+                form
+            }
+            Ask::Ended => Self::plain(3, 0),
+            Ask::Translate(what, within) => translation(4, 5, what, within),
+            Ask::Restore(what) => translation(6, 7, what, Duration::ZERO),
+            Ask::AnsweredTo(from, to) => Self::between(8, from, to),
+            Ask::AskedFor(from, to) => Self::between(9, from, to),
+            Ask::Flows(skip) => Self::plain(10, skip),
+            Ask::Look(from, to) => Self::between(11, from, to),
+            Ask::Leave => Self::plain(12, 0),
+        }
+    }
+
+    /// What it asks, as far as one can tell without comparing it with what would be written for that.
+    fn ask(&self) -> Option<Ask> {
+        let ip = |octets| narrow(octets, self.family);
+        let from = || Some(SocketAddr::new(ip(self.from)?, self.from_port));
+        let to = || Some(SocketAddr::new(ip(self.to)?, self.to_port));
+        let key = || Some(Key { from: ip(self.from)?, to: to()? });
+        let into = || Some(SocketAddr::new(ip(self.into)?, self.into_port));
+        let within = Duration::from_millis(self.number.into());
+        Some(match self.op {
+            1 => Ask::Open(Want { key: key()?, within }),
+            2 => Ask::Close(u64::try_from(u128::from_be_bytes(self.from)).ok()?),
+            3 => Ask::Ended,
+            4 => Ask::Translate(Translation::To { key: key()?, into: into()? }, within),
+            5 => Ask::Translate(Translation::From { key: key()?, into: into()?.ip() }, within),
+            6 => Ask::Restore(Translation::To { key: key()?, into: into()? }),
+            7 => Ask::Restore(Translation::From { key: key()?, into: into()?.ip() }),
+            8 => Ask::AnsweredTo(from()?, to()?),
+            9 => Ask::AskedFor(from()?, to()?),
+            10 => Ask::Flows(self.number),
+            11 => Ask::Look(from()?, to()?),
+            12 => Ask::Leave,
+            _ => return None,
+        })
+    }
 }
 
 impl Request {
     /// The record.
     #[must_use]
     pub fn emit(&self) -> [u8; REQUEST] {
-        let mut record = Record::<REQUEST>::new();
-        match self.ask {
-            Ask::Open(Want { key, within }) => {
-                let family = if key.to.is_ipv4() { 4 } else { 6 };
-                record.put(&[1, family]);
-                record.put(&key.to.port().to_be_bytes());
-                record.put(&u32::try_from(within.as_millis()).unwrap_or(u32::MAX).to_be_bytes());
-                record.put(&self.tag.to_be_bytes());
-                record.put(&[0; 4]);
-                record.put(&wide(key.from));
-                record.put(&wide(key.to.ip()));
-            }
-            Ask::Close(id) => {
-                record.put(&[2, 0, 0, 0, 0, 0, 0, 0]);
-                record.put(&self.tag.to_be_bytes());
-                record.put(&[0; 4]);
-                record.put(&id.to_be_bytes());
-            }
-        }
-        record.octets
+        let form = Form::of(self.ask);
+        let mut record = Record::new();
+        record.put(&[form.op, form.family]);
+        record.put(&form.to_port.to_be_bytes());
+        record.put(&form.number.to_be_bytes());
+        record.put(&self.tag.to_be_bytes());
+        record.put(&form.from_port.to_be_bytes());
+        record.put(&form.into_port.to_be_bytes());
+        record.put(&form.from);
+        record.put(&form.to);
+        record.put(&form.into);
+        let mut octets = [0; REQUEST];
+        record.fill(&mut octets);
+        octets
     }
 
     /// Reads a record; `None` for anything but what [`emit`](Self::emit) writes.
     #[must_use]
     pub fn parse(octets: &[u8]) -> Option<Self> {
-        let mut fields = Fields::of::<REQUEST>(octets)?;
+        let mut fields = Fields::of(<&[u8; REQUEST]>::try_from(octets).ok()?)?;
         let [op, family] = fields.take()?;
-        let port = u16::from_be_bytes(fields.take()?);
-        let milliseconds = u32::from_be_bytes(fields.take()?);
+        let to_port = u16::from_be_bytes(fields.take()?);
+        let number = u32::from_be_bytes(fields.take()?);
         let tag = u64::from_be_bytes(fields.take()?);
-        let [0, 0, 0, 0] = fields.take()? else { return None };
-        let ask = match (op, family) {
-            (1, 4 | 6) => {
-                let (from, to) = (narrow(fields.take()?, family)?, narrow(fields.take()?, family)?);
-                Ask::Open(Want {
-                    key: Key { from, to: SocketAddr::new(to, port) },
-                    within: Duration::from_millis(u64::from(milliseconds)),
-                })
-            }
-            (2, 0) if (port, milliseconds) == (0, 0) => Ask::Close(u64::from_be_bytes(fields.take()?)),
-            _ => return None,
-        };
-        fields.rest_is_zero().then_some(Self { tag, ask })
+        let from_port = u16::from_be_bytes(fields.take()?);
+        let into_port = u16::from_be_bytes(fields.take()?);
+        let (from, to, into) = (fields.take()?, fields.take()?, fields.take()?);
+        let form = Form { op, family, number, from, from_port, to, to_port, into, into_port };
+        let request = Self { tag, ask: form.ask()? };
+        // Whatever a request has no use for is zero.
+        (request.emit() == octets).then_some(request)
     }
 }
 
 impl Answer {
     /// The record.
     #[must_use]
-    pub fn emit(&self) -> [u8; ANSWER] {
-        let (status, number, id, text) = match &self.result {
-            Outcome::Opened(id) => (1, 0, *id, ""),
-            Outcome::Closed => (2, 0, 0, ""),
-            Outcome::Refused(why) => (3, 0, 0, why.as_str()),
-            Outcome::Full(limit) => (4, *limit, 0, ""),
-            Outcome::Failed(errno, why) => (5, errno.cast_unsigned(), 0, why.as_str()),
+    pub fn emit(&self) -> Vec<u8> {
+        let (status, number, id, rest) = match &self.result {
+            Outcome::Opened(id) => (1, 0, *id, Vec::new()),
+            Outcome::Closed(how) => (2, how.map_or(0, |how| u32::from(ended(how))), 0, Vec::new()),
+            Outcome::Refused(why) => (3, 0, 0, text(why)),
+            Outcome::Full(limit) => (4, *limit, 0, Vec::new()),
+            Outcome::Failed(errno, why) => (5, errno.cast_unsigned(), 0, text(why)),
+            Outcome::Done => (6, 0, 0, Vec::new()),
+            Outcome::Address(address) => (7, 0, 0, address.map(end).unwrap_or_default()),
+            Outcome::Ended(all) => (8, count(all.len()), 0, all.iter().flat_map(one_ended).collect()),
+            Outcome::Flows(all) => (9, count(all.len()), 0, all.iter().flat_map(flow).collect()),
         };
-        let mut record = Record::<ANSWER>::new();
+        let mut record = Record::new();
         record.put(&[status, 0, 0, 0]);
         record.put(&number.to_be_bytes());
         record.put(&[0; 4]);
         record.put(&self.tag.to_be_bytes());
         record.put(&id.to_be_bytes());
-        let end = (0..=text.len().min(TEXT)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        record.put(text.get(..end).unwrap_or_default().as_bytes());
-        record.octets
+        record.put(&rest);
+        record.0.resize(record.0.len().max(ANSWER), 0);
+        record.0
     }
 
     /// Reads a record.
     #[must_use]
     pub fn parse(octets: &[u8]) -> Option<Self> {
-        let mut fields = Fields::of::<ANSWER>(octets)?;
+        let mut fields = Fields::of(octets)?;
         let [status, 0, 0, 0] = fields.take()? else { return None };
         let number = u32::from_be_bytes(fields.take()?);
         let [0, 0, 0, 0] = fields.take()? else { return None };
         let (tag, id) = (u64::from_be_bytes(fields.take()?), u64::from_be_bytes(fields.take()?));
         let text = fields.0.split(|&b| b == 0).next().unwrap_or_default();
         let text = || String::from_utf8_lossy(text).into_owned();
+        let listed = usize::try_from(number).ok().filter(|count| *count <= MOST_LISTED);
         let result = match status {
             1 => Outcome::Opened(id),
-            2 => Outcome::Closed,
+            2 if number == 0 => Outcome::Closed(None),
+            2 => Outcome::Closed(Some(how(u8::try_from(number).ok()?)?)),
             3 => Outcome::Refused(text()),
             4 => Outcome::Full(number),
             5 => Outcome::Failed(number.cast_signed(), text()),
+            6 => Outcome::Done,
+            7 => Outcome::Address(fields.end()?),
+            8 => Outcome::Ended((0..listed?).map(|_| fields.one_ended()).collect::<Option<_>>()?),
+            9 => Outcome::Flows((0..listed?).map(|_| fields.flow()).collect::<Option<_>>()?),
             _ => return None,
         };
         Some(Self { tag, result })
     }
+}
+
+/// As much of it as there is room for.
+fn text(why: &str) -> Vec<u8> {
+    let end = (0..=why.len().min(TEXT)).rev().find(|&at| why.is_char_boundary(at)).unwrap_or(0);
+    why.as_bytes().get(..end).unwrap_or_default().to_vec()
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+const fn ended(how: End) -> u8 {
+    match how {
+        End::Used => 1,
+        End::Expired => 2,
+        End::Closed => 3,
+    }
+}
+
+fn how(octet: u8) -> Option<End> {
+    [End::Used, End::Expired, End::Closed].into_iter().find(|how| ended(*how) == octet)
+}
+
+fn one_ended((id, how): &(u64, End)) -> [u8; ENDED] {
+    let mut octets = [ended(*how); ENDED];
+    if let Some(front) = octets.first_chunk_mut() {
+        *front = id.to_be_bytes();
+    }
+    octets
+}
+
+fn end(address: SocketAddr) -> Vec<u8> {
+    let family = if address.is_ipv4() { 4 } else { 6 };
+    [&[family][..], &wide(address.ip()), &address.port().to_be_bytes()].concat()
+}
+
+fn flow(flow: &Flow) -> Vec<u8> {
+    let (there, back) = flow.octets.unwrap_or_default();
+    let mut octets = flow.id.to_be_bytes().to_vec();
+    for address in [flow.from, flow.asked, flow.to] {
+        octets.extend(end(address));
+    }
+    octets.extend(there.to_be_bytes());
+    octets.extend(back.to_be_bytes());
+    octets.extend([u8::from(flow.octets.is_some()), u8::from(flow.over)]);
+    octets
 }
 
 fn wide(ip: IpAddr) -> [u8; 16] {
@@ -166,38 +329,36 @@ fn wide(ip: IpAddr) -> [u8; 16] {
 }
 
 fn narrow(octets: [u8; 16], family: u8) -> Option<IpAddr> {
-    if family == 6 {
-        return Some(IpAddr::V6(Ipv6Addr::from(octets)));
+    match family {
+        4 => {
+            let (front, rest) = octets.split_first_chunk::<4>()?;
+            rest.iter().all(|&b| b == 0).then_some(IpAddr::V4(Ipv4Addr::from(*front)))
+        }
+        6 => Some(IpAddr::V6(Ipv6Addr::from(octets))),
+        _ => None,
     }
-    let (front, rest) = octets.split_first_chunk::<4>()?;
-    rest.iter().all(|&b| b == 0).then_some(IpAddr::V4(Ipv4Addr::from(*front)))
 }
 
-struct Record<const N: usize> {
-    octets: [u8; N],
-    at: usize,
-}
+struct Record(Vec<u8>);
 
-impl<const N: usize> Record<N> {
+impl Record {
     fn new() -> Self {
-        let mut record = Self { octets: [0; N], at: 0 };
-        record.put(&MAGIC);
-        record
+        Self(MAGIC.to_vec())
     }
 
     fn put(&mut self, field: &[u8]) {
-        if let Some(place) = self.octets.get_mut(self.at..self.at + field.len()) {
-            place.copy_from_slice(field);
-            self.at += field.len();
-        }
+        self.0.extend_from_slice(field);
+    }
+
+    fn fill(&self, octets: &mut [u8]) {
+        octets.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
     }
 }
 
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn of<const N: usize>(octets: &'a [u8]) -> Option<Self> {
-        let octets: &[u8; N] = octets.try_into().ok()?;
+    fn of(octets: &'a [u8]) -> Option<Self> {
         octets.strip_prefix(&MAGIC).map(Fields)
     }
 
@@ -207,69 +368,31 @@ impl<'a> Fields<'a> {
         Some(*field)
     }
 
-    fn rest_is_zero(&self) -> bool {
-        self.0.iter().all(|&b| b == 0)
+    /// An address, or `None` inside where there is none.
+    #[allow(clippy::option_option)]
+    fn end(&mut self) -> Option<Option<SocketAddr>> {
+        let [family] = self.take()?;
+        let (ip, port) = (self.take()?, u16::from_be_bytes(self.take()?));
+        if family == 0 {
+            return Some(None);
+        }
+        Some(Some(SocketAddr::new(narrow(ip, family)?, port)))
+    }
+
+    fn one_ended(&mut self) -> Option<(u64, End)> {
+        let id = u64::from_be_bytes(self.take()?);
+        let [octet] = self.take()?;
+        Some((id, how(octet)?))
+    }
+
+    fn flow(&mut self) -> Option<Flow> {
+        let id = u32::from_be_bytes(self.take()?);
+        let (from, asked, to) = (self.end()??, self.end()??, self.end()??);
+        let (there, back) = (u64::from_be_bytes(self.take()?), u64::from_be_bytes(self.take()?));
+        let [counted, over] = self.take()?;
+        Some(Flow { id, from, asked, to, octets: (counted == 1).then_some((there, back)), over: over == 1 })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn wants() -> impl Strategy<Value = Want> {
-        (any::<bool>(), any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u16>(), any::<u32>()).prop_map(
-            |(v4, from, to, port, ms)| {
-                let ip = |octets: [u8; 16]| match octets.first_chunk::<4>() {
-                    Some(front) if v4 => IpAddr::from(*front),
-                    _ => IpAddr::from(octets),
-                };
-                let key = Key { from: ip(from), to: SocketAddr::new(ip(to), port) };
-                Want { key, within: Duration::from_millis(u64::from(ms)) }
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn requests_read_back(tag: u64, id: u64, want in wants(), open: bool) {
-            let request = Request { tag, ask: if open { Ask::Open(want) } else { Ask::Close(id) } };
-            prop_assert_eq!(Request::parse(&request.emit()), Some(request));
-        }
-
-        #[test]
-        fn answers_read_back(tag: u64, id: u64, number: u32, why in "[ -~]{0,96}", which in 0..5) {
-            let result = match which {
-                0 => Outcome::Opened(id),
-                1 => Outcome::Closed,
-                2 => Outcome::Refused(why),
-                3 => Outcome::Full(number),
-                _ => Outcome::Failed(number.cast_signed(), why),
-            };
-            let answer = Answer { tag, result };
-            prop_assert_eq!(Answer::parse(&answer.emit()), Some(answer));
-        }
-
-        #[test]
-        fn what_parses_is_what_would_be_emitted(octets in proptest::collection::vec(any::<u8>(), 52)) {
-            let octets = [&MAGIC[..], &octets].concat();
-            if let Some(request) = Request::parse(&octets) {
-                prop_assert_eq!(request.emit().to_vec(), octets);
-            }
-        }
-
-        #[test]
-        fn no_record_makes_the_readers_panic(octets: Vec<u8>) {
-            let _ = Request::parse(&octets);
-            let _ = Answer::parse(&octets);
-        }
-    }
-
-    #[test]
-    fn records_of_another_size_are_refused() {
-        let request = Request { tag: 1, ask: Ask::Close(7) }.emit();
-        assert_eq!(Request::parse(&request[..REQUEST - 1]), None);
-        assert_eq!(Request::parse(&[&request[..], &[0]].concat()), None);
-    }
-}
+mod tests;

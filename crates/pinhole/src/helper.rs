@@ -59,7 +59,7 @@ impl HelperPinholes {
             asked?;
         }
         match Answer::parse(record.get(..length).unwrap_or_default()).map(|answer| answer.result) {
-            Some(Outcome::Closed) => Ok(Self {
+            Some(Outcome::Closed(_)) => Ok(Self {
                 path: path.to_owned(),
                 line: Mutex::new(None),
                 tag: AtomicU64::new(1),
@@ -112,7 +112,7 @@ impl HelperPinholes {
             Outcome::Refused(why) => Err(PinholeError::Denied { to: key.to, why }),
             Outcome::Full(limit) => Err(PinholeError::Full(limit as usize)),
             Outcome::Failed(_, why) => Err(PinholeError::Filter(io::Error::other(why))),
-            Outcome::Closed => Err(PinholeError::Filter(io::ErrorKind::InvalidData.into())),
+            _ => Err(PinholeError::Filter(io::ErrorKind::InvalidData.into())),
         }
     }
 }

@@ -4,7 +4,7 @@ mod args;
 mod bridge;
 mod config;
 mod enroll;
-mod privileges;
+mod helper;
 mod run;
 mod status;
 
@@ -16,6 +16,7 @@ use portway_nft::paste::Rules;
 pub(crate) use args::GateArgs;
 use args::{GateCommand, RulesArgs};
 pub(crate) use enroll::server_tls;
+pub(crate) use helper::VERB as HELPER;
 
 /// Does what the subcommand says.
 pub(crate) fn run(args: GateArgs) -> Result<ExitCode> {

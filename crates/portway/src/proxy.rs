@@ -31,6 +31,10 @@ pub(crate) fn run(args: ProxyArgs) -> Result<ExitCode> {
         return ca::make(args);
     }
     let settings = Settings::gather(args)?;
+    if matches!(settings.kind, Kind::Transparent(_)) {
+        // Before there is a second thread. Rules that bring connections here are the administrator's.
+        crate::privileges::keep(crate::privileges::TRANSPARENT).context("cannot give up privileges")?;
+    }
     let runtime = runtime()?;
     let ended = runtime.block_on(proxy(settings));
     runtime.shutdown_timeout(Duration::from_secs(1));

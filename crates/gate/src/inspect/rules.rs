@@ -4,35 +4,21 @@
 //! connection is refused, and what happens to all of them when nobody judges, because packets pass a queue
 //! without a listener unmarked. So a gate that was killed refuses at once, and lets nothing by.
 
-use portway_nft::queue_rule;
+use portway_nft::{GATE_TABLE, queue_rule};
 
 use crate::GateConfig;
-use crate::intercept::{GATE_TABLE, InterceptError, TRANSLATE, nft};
+use crate::intercept::{InterceptError, TRANSLATE, nft};
 
 /// Just before the chains that know holes.
 const PRIORITY: i32 = -20;
 
-/// Rules in place, as long as this value lives.
-#[derive(Debug)]
-pub(crate) struct Held(());
-
-impl Held {
-    /// Puts the rules in place of whatever an earlier run has left.
-    ///
-    /// # Errors
-    /// [`InterceptError`]; nothing is left behind.
-    pub(crate) fn install(config: &GateConfig, queue: u16) -> Result<Self, InterceptError> {
-        nft(&rules(config))?;
-        let this = Self(());
-        queue_rule(GATE_TABLE, "hold", queue).map_err(InterceptError::Netlink)?;
-        Ok(this)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = nft(&format!("table inet {GATE_TABLE}\ndelete table inet {GATE_TABLE}\n"));
-    }
+/// Puts the rules in place of whatever an earlier run has left. The helper takes them away again.
+///
+/// # Errors
+/// [`InterceptError`]; have taken away what is there by then.
+pub(crate) fn install(config: &GateConfig, queue: u16) -> Result<(), InterceptError> {
+    nft(&rules(config))?;
+    queue_rule(GATE_TABLE, "hold", queue).map_err(InterceptError::Netlink)
 }
 
 fn rules(config: &GateConfig) -> String {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use portway_nft::{Interfaces, answered_to, asked_for};
+use portway_nft::Interfaces;
 use portway_proto::watch::{Opening, Watch};
 use portway_proto::{Announced, Command};
 
@@ -38,9 +38,9 @@ impl Session {
         server: SocketAddr,
     ) -> io::Result<(Self, Watch, bool)> {
         let implicit = shared.config.implicit_ports.contains(&server.port());
-        let known_as = answered_to(client, server).ok().flatten().unwrap_or(client);
+        let known_as = shared.ledger.answered_to(client, server).unwrap_or(client);
         let client_seen_as = Some(known_as.ip()).filter(|seen| *seen != client.ip());
-        let server_seen_as = asked_for(server, client).ok().flatten().filter(|seen| *seen != server);
+        let server_seen_as = shared.ledger.asked_for(server, client).filter(|seen| *seen != server);
         let mut policy = shared.config.watch.clone();
         policy.own.extend(Interfaces::read()?.own);
         policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip()));

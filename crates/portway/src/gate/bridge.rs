@@ -24,15 +24,26 @@ pub(crate) struct BridgeSettings {
     pub(crate) upstream_ca: Option<PathBuf>,
 }
 
+/// Whether both authorities are there, before anything is changed.
+pub(super) fn check(settings: &BridgeSettings) -> Result<()> {
+    crate::proxy::authority(&settings.ca_dir)?;
+    client_tls(settings)?;
+    Ok(())
+}
+
+fn client_tls(settings: &BridgeSettings) -> Result<ClientTls> {
+    let trust = settings.upstream_ca.clone().map(Trust::Only);
+    let options = ClientTlsOptions { trust: trust.unwrap_or_default(), ..ClientTlsOptions::default() };
+    ClientTls::new(&options).context("--upstream-ca")
+}
+
 /// A bridge that shows clients certificates in the name of the server they called, and verifies that server's.
 pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) -> Result<Bridge> {
     let leaves = crate::proxy::authority(&settings.ca_dir)?;
     // Never shown: each session gets the certificate of its server.
     let (identity, ..) = Identity::self_signed(&["portway".to_owned()]).context("TLS towards clients")?;
     let tls = ServerTls::new(identity, ServerTlsOptions::default()).context("TLS towards clients")?;
-    let trust = settings.upstream_ca.clone().map(Trust::Only);
-    let options = ClientTlsOptions { trust: trust.unwrap_or_default(), ..ClientTlsOptions::default() };
-    let client_tls = ClientTls::new(&options).context("--upstream-ca")?;
+    let client_tls = client_tls(settings)?;
     let broker = Broker::new(BrokerConfig::default()).context("data ports")?;
     let parts = Parts {
         policy: Arc::new(Policy { tls: true, ..Policy::default() }),

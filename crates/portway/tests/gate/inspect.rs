@@ -448,16 +448,3 @@ fn sessions_over_the_limit_are_refused_at_once() {
         assert!(stage.field.status().contains(r#""turned_away":2"#), "{}", stage.field.status());
     });
 }
-
-#[test]
-fn rule_39_the_gate_keeps_no_capability_that_it_does_not_need() {
-    inside("inspect::rule_39_the_gate_keeps_no_capability_that_it_does_not_need", || {
-        let stage = Stage::new(INSPECT);
-        let pid = stage.field.gate.as_ref().unwrap().id();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        assert!(
-            status.contains("CapEff:\t0000000000001400") && status.contains("NoNewPrivs:\t1"),
-            "{status}"
-        );
-    });
-}

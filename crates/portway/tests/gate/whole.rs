@@ -151,16 +151,102 @@ fn ticks(field: &Field) -> u64 {
 }
 
 #[test]
-fn rule_39_the_gate_keeps_no_capability_that_it_does_not_need() {
-    inside("whole::rule_39_the_gate_keeps_no_capability_that_it_does_not_need", || {
-        let stage = Stage::new(&[]);
-        let pid = stage.field.gate.as_ref().unwrap().id();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        // CAP_NET_ADMIN is bit 12, CAP_NET_BIND_SERVICE bit 10.
-        for line in ["CapPrm:\t0000000000001400", "CapEff:\t0000000000001400", "NoNewPrivs:\t1"] {
-            assert!(status.contains(line), "{status}");
-        }
+fn rule_39_only_the_helper_of_relay_may_change_the_packet_filter() {
+    inside("whole::rule_39_only_the_helper_of_relay_may_change_the_packet_filter", || {
+        only_the_helper("relay")
     });
+}
+
+#[test]
+fn rule_39_relay_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by() {
+    inside("whole::rule_39_relay_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by", || {
+        without_its_helper("relay")
+    });
+}
+
+#[test]
+fn rule_39_only_the_helper_of_inspect_may_change_the_packet_filter() {
+    inside("whole::rule_39_only_the_helper_of_inspect_may_change_the_packet_filter", || {
+        only_the_helper("inspect")
+    });
+}
+
+#[test]
+fn rule_39_inspection_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by() {
+    inside("whole::rule_39_inspection_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by", || {
+        without_its_helper("inspect")
+    });
+}
+
+fn only_the_helper(engine: &str) {
+    let mut stage = Stage::new(&["--engine", engine]);
+    let gate = stage.field.gate.as_ref().unwrap().id();
+    // Bit 13 is CAP_NET_RAW, 12 CAP_NET_ADMIN, 10 CAP_NET_BIND_SERVICE.
+    let helper = helper_of(gate);
+    for (process, rights) in [(gate, "0000000000002400"), (helper, "0000000000001000")] {
+        for task in std::fs::read_dir(format!("/proc/{process}/task")).unwrap() {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            for line in ["CapPrm", "CapEff"].map(|set| format!("{set}:\t{rights}")) {
+                assert!(status.contains(&line), "{engine}: {line} is not in {status}");
+            }
+            assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+            if std::env::var_os("PORTWAY_LAB_ROOT").is_some() {
+                let bounds = "CapBnd:\t".to_owned() + rights;
+                assert!(status.contains(&bounds), "nothing is to be regained: {status}");
+            }
+        }
+    }
+    // And with that it does all of its work, in both families and both modes.
+    for family in BOTH {
+        let mut d = stage.session(family);
+        let to = d.server_port(5000);
+        d.server_listens(to);
+        d.exchange(d.passive(), &d.agreed(to));
+        assert!(d.client_reaches(to));
+        let to = d.client_port(5001);
+        d.client_listens(to);
+        d.exchange(&d.active(to), "200 Fine.");
+        assert!(d.server_reaches(to));
+    }
+    stop(stage.field.gate.take().unwrap());
+}
+
+fn without_its_helper(engine: &str) {
+    let mut stage = Stage::new(&["--engine", engine]);
+    crate::lab::nft("insert rule inet admin forward tcp dport 21 accept");
+    for family in BOTH {
+        let mut d = stage.session(family);
+        d.exchange(d.passive(), &d.agreed(d.server_port(5000)));
+        assert_eq!(d.holes(), 1);
+    }
+    let mut gate = stage.field.gate.take().unwrap();
+    let helper = rustix::process::Pid::from_raw(helper_of(gate.id()).cast_signed()).unwrap();
+    rustix::process::kill_process(helper, rustix::process::Signal::KILL).unwrap();
+    let gone = || !crate::lab::run("nft list tables").contains("inet portway\n");
+    assert!(until(SOON, gone), "{}", crate::lab::run("nft list tables"));
+    assert!(until(SOON, || matches!(gate.try_wait(), Ok(Some(_)))), "the gate goes on for nothing");
+    assert!(!gate.wait().unwrap().success());
+    assert!(stage.field.log().contains("helper"), "{}", stage.field.log());
+    for family in BOTH {
+        let to = at(crate::lab::SERVER[family], 21);
+        let refused = at_once("the refusal", || {
+            stage.field.lab.client.run(move || std::net::TcpStream::connect(to).unwrap_err())
+        });
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+}
+
+/// The one process that a gate has started and that still runs.
+fn helper_of(gate: u32) -> u32 {
+    let all = std::fs::read_to_string(format!("/proc/{gate}/task/{gate}/children")).unwrap();
+    all.trim().parse().unwrap_or_else(|_| panic!("not one helper: {all:?}"))
+}
+
+/// Ends a gate in order.
+fn stop(mut gate: std::process::Child) {
+    let pid = rustix::process::Pid::from_child(&gate);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(gate.wait().unwrap().success());
 }
 
 #[test]

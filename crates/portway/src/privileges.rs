@@ -1,5 +1,5 @@
-//! What a gate may do that others may not: change the packet filter and bear addresses of others. Nothing else,
-//! since it reads what strangers send.
+//! What a gate or a transparent proxy may do that others may not: bear addresses of others. Nothing else, since it reads
+//! what strangers send.
 
 use std::io;
 
@@ -9,12 +9,14 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-/// Gives up all other capabilities, for this thread and those that it starts: call it before any is started.
+/// Sockets that bear addresses of others, and ports below 1024. CAP_NET_RAW is enough for the former (IP_TRANSPARENT).
+pub(crate) const TRANSPARENT: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_BIND_SERVICE);
+
+/// Gives up all capabilities but these, for this thread and those that it starts: call it before any is started.
 ///
 /// # Errors
 /// As `capset(2)` and `prctl(2)`.
-pub(crate) fn keep_network_only() -> io::Result<()> {
-    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::NET_BIND_SERVICE;
+pub(crate) fn keep(needed: CapabilitySet) -> io::Result<()> {
     // Fails without CAP_SETPCAP; what is not there cannot be regained anyway.
     for bit in 0..64 {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
@@ -28,7 +30,6 @@ pub(crate) fn keep_network_only() -> io::Result<()> {
         CapabilitySets {
             effective: now.permitted & needed,
             permitted: now.permitted & needed,
-            // `nft` and `ip` inherit what they need where we are not root.
             inheritable: now.inheritable & needed,
         },
     )?;
