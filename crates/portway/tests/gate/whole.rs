@@ -153,28 +153,28 @@ fn ticks(field: &Field) -> u64 {
 #[test]
 fn rule_39_only_the_helper_of_relay_may_change_the_packet_filter() {
     inside("whole::rule_39_only_the_helper_of_relay_may_change_the_packet_filter", || {
-        only_the_helper("relay")
+        only_the_helper("relay");
     });
 }
 
 #[test]
 fn rule_39_relay_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by() {
     inside("whole::rule_39_relay_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by", || {
-        without_its_helper("relay")
+        without_its_helper("relay");
     });
 }
 
 #[test]
 fn rule_39_only_the_helper_of_inspect_may_change_the_packet_filter() {
     inside("whole::rule_39_only_the_helper_of_inspect_may_change_the_packet_filter", || {
-        only_the_helper("inspect")
+        only_the_helper("inspect");
     });
 }
 
 #[test]
 fn rule_39_inspection_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by() {
     inside("whole::rule_39_inspection_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by", || {
-        without_its_helper("inspect")
+        without_its_helper("inspect");
     });
 }
 
