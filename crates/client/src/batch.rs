@@ -19,6 +19,8 @@ use crate::{Connection, Error, Fetched, GetOptions, PutOptions, Verify};
 
 mod ahead;
 mod blocks;
+mod flight;
+mod trial;
 
 /// Files up to this size are worth it; larger ones are bound by bandwidth.
 pub(crate) const SMALL: u64 = 128 * 1024;
@@ -78,7 +80,11 @@ trait Small: Sized {
 /// What the data side of a file is to do.
 enum Start {
     Receive(u64),
-    Send(Vec<u8>),
+    /// From an offset: what is before it has been sent.
+    Send {
+        octets: Vec<u8>,
+        from: usize,
+    },
 }
 
 impl Small for Wanted {
@@ -109,7 +115,7 @@ impl Small for Offered {
         let (file, entry) = folder.open(&self.name).ok()?;
         let mut octets = Vec::with_capacity(usize::try_from(entry.size.min(SMALL)).ok()? + 1);
         file.take(SMALL + 1).read_to_end(&mut octets).ok()?;
-        (octets.len() as u64 == self.size).then_some(Start::Send(octets))
+        (octets.len() as u64 == self.size).then_some(Start::Send { octets, from: 0 })
     }
 }
 

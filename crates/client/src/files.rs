@@ -149,7 +149,7 @@ impl Connection {
         }
         let how = if options.resume && image { Write::Append } else { Write::Replace };
         let mut upload = folder.create(name, how).map_err(local)?;
-        let mut start = upload.start();
+        let mut start = crate::gaps::resume_at(&*upload, folder, name)?;
         let resumed_at = start;
         let mut attempt = 0;
         let by_proof = loop {

@@ -6,6 +6,7 @@ mod connection;
 mod digest;
 mod error;
 mod files;
+mod gaps;
 mod glob;
 mod known;
 mod listing;

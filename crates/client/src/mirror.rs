@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use portway_data::Progress;
 use portway_vfs::LocalFs;
 use tokio::task::JoinSet;
 
@@ -93,6 +94,9 @@ pub enum Fate {
 pub trait Audience: Send + Sync {
     /// `path` is relative to the root of the mirror.
     fn hears(&self, path: &[u8], fate: &Fate);
+
+    /// A large file begins to move; it is over, and its fate about to be told, when `progress` goes.
+    fn begins(&self, _progress: &Arc<Progress>) {}
 }
 
 /// What a mirror came to.

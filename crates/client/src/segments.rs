@@ -1,16 +1,20 @@
 //! One large file in several parts at once.
 
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use portway_data::Progress;
 use portway_proto::{Representation, printable};
 use portway_vfs::{LocalFs, VPath, Vfs, Write};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use crate::gaps::{Parts, Whole, resume_at};
 use crate::{Body, Cause, Connection, Error, Fetched, GetOptions, Job, Phase, Verify};
 
+/// How often the progress of all parts is told.
+const TICK: Duration = Duration::from_millis(100);
 /// Parts smaller than this are not worth a session.
 const LEAST: u64 = 1024 * 1024;
 
@@ -21,8 +25,8 @@ impl Connection {
     /// one piece.
     ///
     /// # Errors
-    /// [`Error`]; a failure of one part fails the file. What is kept, also when the future is dropped, is what
-    /// arrived without a gap, so that [`GetOptions::resume`] can go on with it, in parts or in one.
+    /// [`Error`]; a failure of one part fails the file. What is kept, also when the future is dropped or the process
+    /// killed, is what arrived without a gap, so that [`GetOptions::resume`] can go on with it, in parts or in one.
     pub async fn get_segments(
         &mut self,
         path: &[u8],
@@ -40,32 +44,43 @@ impl Connection {
         }
         let how = if options.resume { Write::Append } else { Write::Replace };
         let mut upload = folder.create(name, how).map_err(local)?;
-        if upload.start() > size {
+        let mut start = resume_at(&*upload, folder, name)?;
+        if start > size {
             // Of another file than the one there now.
             upload.discard();
             upload = folder.create(name, Write::Replace).map_err(local)?;
+            start = 0;
         }
-        let start = upload.start();
-        let cloned = || upload.file().try_clone().map_err(|error| Error::local(printable(path), error));
-        let mut whole = Whole { file: cloned()?, parts: Vec::new() };
         let share = (size - start) / count;
+        let ranges = (0..count)
+            .map(|i| start + share * i..if i + 1 == count { size } else { start + share * (i + 1) });
+        let file = upload.file().try_clone().map_err(|error| Error::local(printable(path), error))?;
+        let whole = Whole::new(file, size, ranges).map_err(|error| Error::local(printable(path), error))?;
         let mut parts = JoinSet::new();
-        for i in 0..count {
-            let from = start + share * i;
-            let to = if i + 1 == count { size } else { from + share };
-            let (file, at) = (cloned()?, Arc::new(AtomicU64::new(from)));
-            whole.parts.push((to, Arc::clone(&at)));
+        for number in 0..usize::try_from(count).unwrap_or(1) {
+            let whole = whole.parts();
             let (target, settings, path) =
                 (self.target().clone(), Arc::clone(self.settings()), path.to_vec());
             parts.spawn(async move {
                 let mut connection = Connection::open(&target, settings).await?;
-                let result = part(&mut connection, &path, &file, &at, to).await;
+                let result = part(&mut connection, &path, &whole, number).await;
                 connection.quit().await;
                 result
             });
         }
         let mut result = Ok(());
-        while let Some(part) = parts.join_next().await {
+        let mut shown = start;
+        loop {
+            let part = match timeout(TICK, parts.join_next()).await {
+                Ok(Some(part)) => part,
+                Ok(None) => break,
+                Err(_) => {
+                    let arrived = size.saturating_sub(whole.missing());
+                    progress.add(arrived.saturating_sub(shown));
+                    shown = arrived;
+                    continue;
+                }
+            };
             let part = part.unwrap_or_else(|error| Err(Error::local(printable(path), error)));
             if result.is_ok() && part.is_err() {
                 parts.abort_all();
@@ -85,52 +100,17 @@ impl Connection {
     }
 }
 
-/// A file that arrives in several places at once. However it ends, only what has no gap stays.
-struct Whole {
-    file: std::fs::File,
-    /// Where each part ends, and how far it has come, in the order of the file.
-    parts: Vec<(u64, Arc<AtomicU64>)>,
-}
-
-impl Whole {
-    /// The end of what has arrived without a gap.
-    fn reached(&self) -> Option<u64> {
-        let at = |at: &AtomicU64| at.load(Ordering::Relaxed);
-        let unfinished = self.parts.iter().find(|(to, part)| at(part) < *to);
-        unfinished.or(self.parts.last()).map(|(_, part)| at(part))
-    }
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        if let Some(reached) = self.reached() {
-            // If that fails, the size may be wrong, and only a digest would show it.
-            let _ = self.file.set_len(reached);
-        }
-    }
-}
-
-/// Fetches octets from `at` up to `to`, by closing the data connection when the part is full.
-async fn part(
-    connection: &mut Connection,
-    path: &[u8],
-    file: &std::fs::File,
-    at: &AtomicU64,
-    to: u64,
-) -> Result<(), Error> {
+/// Fetches one part, by closing the data connection when it is full.
+async fn part(connection: &mut Connection, path: &[u8], whole: &Parts, number: usize) -> Result<(), Error> {
     let mut attempt = 0;
     loop {
-        let before = at.load(Ordering::Relaxed);
+        let Range { start: before, end: to } = whole.left(number);
         if before >= to {
             return Ok(());
         }
         let mut sink = |octets: &[u8]| {
-            let here = at.load(Ordering::Relaxed);
-            let room = usize::try_from(to.saturating_sub(here)).unwrap_or(usize::MAX);
-            let piece = octets.get(..room.min(octets.len())).unwrap_or_default();
-            file.write_all_at(piece, here)?;
-            at.store(here.saturating_add(piece.len() as u64), Ordering::Relaxed);
-            if here.saturating_add(piece.len() as u64) >= to {
+            whole.write(number, octets)?;
+            if whole.left(number).is_empty() {
                 Err(std::io::Error::other("the part is full"))
             } else {
                 Ok(())
@@ -139,7 +119,7 @@ async fn part(
         let job = Job::Retr { path, offset: before };
         let done =
             connection.transfer(job, Body::To(&mut sink), Representation::Image, &Progress::new()).await;
-        let reached = at.load(Ordering::Relaxed);
+        let reached = whole.left(number).start;
         if reached >= to {
             return Ok(());
         }
@@ -157,27 +137,6 @@ async fn part(
         tokio::time::sleep(crate::files::pause(attempt)).await;
         if !connection.is_usable() {
             connection.reconnect().await.map_err(|error| Error { phase: Phase::Transfer, ..error })?;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_stays_of_a_broken_file_has_no_gap() {
-        for (parts, left) in [
-            ([(100, 100), (200, 200), (300, 300)], 300),
-            ([(100, 100), (200, 150), (300, 300)], 150),
-            ([(100, 0), (200, 200), (300, 300)], 0),
-            ([(100, 99), (200, 100), (300, 200)], 99),
-        ] {
-            let file = tempfile::tempfile().unwrap();
-            file.set_len(300).unwrap();
-            let parts = parts.map(|(to, at)| (to, Arc::new(AtomicU64::new(at)))).to_vec();
-            drop(Whole { file: file.try_clone().unwrap(), parts });
-            assert_eq!(file.metadata().unwrap().len(), left);
         }
     }
 }

@@ -124,6 +124,11 @@ impl Progress {
         self.wire.load(Ordering::Relaxed)
     }
 
+    /// Counts octets that somebody else has moved: of a file that comes in several parts.
+    pub fn add(&self, octets: u64) {
+        self.octets.fetch_add(octets, Ordering::Relaxed);
+    }
+
     fn add_octets(&self, n: usize) {
         self.octets.fetch_add(n as u64, Ordering::Relaxed);
     }

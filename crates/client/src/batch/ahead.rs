@@ -1,41 +1,48 @@
 //! A data connection for each file, and the commands for a window of files sent ahead.
 //!
-//! A server that loses its place is remembered and gets one command at a time. Over a long way active mode is
-//! the faster one: the server connects without waiting for us. It is tried once where nothing speaks against
-//! it, and what came of it is remembered.
+//! A server that loses its place is remembered and gets one command at a time.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use portway_data::{DataConn, Failure, Link, Listening, Options, Progress, send_stream};
-use portway_net::ClientControlTls;
-use portway_proto::client::{AddressTrust, Answer, CommandId, DataEnd, Event, passive};
-use portway_proto::{Command, Epsv, Family, RawReply, Representation};
+use portway_data::{Listening, Options, Port, Small as Held};
+use portway_proto::client::{AddressTrust, Answer, Event, passive};
+use portway_proto::{Command, Epsv, RawReply, Representation};
 use portway_vfs::LocalFs;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Ending, Moved, Small, Start, receive};
-use crate::{Connection, Error, Fetched, ModeChoice, Way};
+use super::flight::{Data, Flight, HELD, Patience, move_octets};
+use super::{Ending, Moved, Small, Start};
+use crate::{Connection, Error, Fetched, Way};
 
-/// Files whose commands are under way at the same time, at most.
-const WINDOW: usize = 16;
+/// Files whose commands are under way at the same time, at most: passive, and active.
+const WINDOWS: [usize; 2] = [16, 32];
 /// Silence in a batch of small files after which the server is taken to have lost its place.
 const QUIET: Duration = Duration::from_secs(4);
-/// Round trips shorter than this are not worth a try of another mode.
-const LONG_WAY: Duration = Duration::from_millis(5);
-/// How long the first data connection in active mode may take, at least.
-const TRIAL: Duration = Duration::from_millis(1500);
+/// While a server has work for longer than this its replies are let come, to be read together.
+const PAUSE: Duration = Duration::from_millis(1);
 
-/// A file on its way.
-struct Flight<T> {
-    job: T,
-    way: CommandId,
-    transfer: CommandId,
-    data: Option<JoinHandle<Moved>>,
-    doubtful: bool,
+/// A batch under way.
+struct Batch<T> {
+    way: Way,
+    /// The way is tried for the first time, with one file.
+    trial: bool,
+    flights: VecDeque<Flight<T>>,
+    /// Ports that were used and are free again.
+    ports: Vec<Port>,
+    /// Files that came out right.
+    done: usize,
+    /// A better way, for when nothing is under way.
+    next: Option<(Way, bool)>,
+}
+
+/// Why a file does not take off now.
+enum Grounded<T> {
+    /// Nothing can be begun with it.
+    Alone(T),
+    /// All our ports are taken, until a file lands.
+    NoPort(T),
 }
 
 impl Connection {
@@ -61,29 +68,6 @@ impl Connection {
         Ok(())
     }
 
-    /// The way for a batch, and whether it is a trial.
-    fn batch_way(&self) -> Option<(Way, bool)> {
-        let chosen = self.chosen_way()?;
-        if !chosen.is_passive() || self.settings().mode != ModeChoice::Auto || self.round_trip() < LONG_WAY {
-            return Some((chosen, false));
-        }
-        let fact = self.settings().memory.recall(self.memory_key());
-        let v4 = Family::of(self.peer().ip()) == Family::V4;
-        let active = if v4 { Way::Port } else { Way::Eprt };
-        Some(match fact.batch {
-            Some(way) if way == active => (active, false),
-            None if !fact.fails.contains_key(&active) && self.is_seen_as_here() => (active, true),
-            _ => (chosen, false),
-        })
-    }
-
-    /// Whether the server sees us under our own address, as far as addresses tell.
-    fn is_seen_as_here(&self) -> bool {
-        self.listens_alone()
-            && (self.settings().active_address.is_some()
-                || is_private(self.local().ip()) == is_private(self.peer().ip()))
-    }
-
     /// Works `left` off until it is empty, or something goes wrong.
     pub(super) async fn by_windows<T: Small, E: Ending<T>>(
         &mut self,
@@ -92,41 +76,31 @@ impl Connection {
         done: &mut impl FnMut(&T, Result<Fetched, Error>),
         alone: &mut Vec<T>,
     ) {
-        let mut flights: VecDeque<Flight<T>> = VecDeque::new();
-        let Some((way, mut trial)) = self.batch_way() else {
+        let Some((way, trial)) = self.batch_way(0) else {
             alone.extend(left.next());
             return;
         };
+        let (flights, ports) = (VecDeque::new(), Vec::new());
+        let mut batch = Batch { way, trial, flights, ports, done: 0, next: None };
         let folder = ending.folder();
+        let mut grounded = None;
         loop {
-            if self.short_of_tickets() {
-                if flights.is_empty() && self.prepare_batch().await.is_err() {
-                    alone.extend(left.next());
-                    return;
-                }
-            } else if flights.len() <= WINDOW / 2 {
-                while flights.len() < WINDOW && self.is_usable() {
-                    let Some(job) = left.next() else { break };
-                    match self.take_off(job, way, folder) {
-                        Ok(flight) => flights.push_back(flight),
-                        Err(job) => alone.push(job),
-                    }
-                }
-                if self.send_ahead().await.is_err() {
-                    break;
-                }
-            }
-            if flights.is_empty() {
+            if !self.fill(&mut batch, left, &mut grounded, folder, alone).await || batch.flights.is_empty() {
                 break;
             }
-            let quiet = if trial { self.data_budget(TRIAL) } else { self.data_budget(QUIET) };
+            let quiet = if batch.trial { self.trial_time() } else { self.data_budget(QUIET) };
             let patience = quiet.min(self.settings().timeouts.stall);
-            let event = match self.next_event(Instant::now() + patience).await {
+            // Where the server waits for nothing of ours it pays to wake up once for several files.
+            let pause =
+                (!batch.way.is_passive() && batch.flights.len() > batch.window() / 2).then_some(PAUSE);
+            let event = match self.next_event(Instant::now() + patience, pause).await {
                 Ok(Some(event)) => event,
-                Ok(None) if trial => {
-                    self.learn_no_active(way, "no connection from the server");
+                Ok(None) if batch.trial => {
+                    self.learn_no_active(batch.way, "no connection from the server");
                     break;
                 }
+                // More than the listing said does not fit into the kernel.
+                Ok(None) if self.hasten(&mut batch) => continue,
                 // Servers that read commands while a transfer runs mix up the data connections, and stop.
                 Ok(None) => {
                     self.learn_no_pipelining();
@@ -134,67 +108,23 @@ impl Connection {
                 }
                 Err(_) => break,
             };
-            let Event::Answer(Answer { id, reply, last, fits, .. }) = event else { continue };
-            if !fits {
+            let Event::Answer(answer) = event else { continue };
+            if !answer.fits {
                 self.learn_no_pipelining();
                 self.mark_broken();
                 break;
             }
-            if !last {
-                continue;
-            }
-            if let Some(flight) = flights.iter_mut().find(|flight| flight.way == id) {
-                if trial && reply.code >= 400 {
-                    self.learn_no_active(way, &String::from_utf8_lossy(&reply.lines.concat()));
-                    self.mark_broken();
-                    break;
-                }
-                if !self.open_flight(flight, &reply, folder).await {
-                    // The server now waits on a port that nobody can reach.
-                    self.mark_broken();
-                    break;
-                }
-            } else if flights.front().is_some_and(|flight| flight.transfer == id) {
-                let Some(flight) = flights.pop_front() else { continue };
-                if trial && matches!(reply.code, 425 | 426) {
-                    self.learn_no_active(way, "the server could not connect");
-                    alone.push(flight.job);
-                    self.mark_broken();
-                    break;
-                }
-                let limit = self.settings().timeouts.final_reply;
-                let ended = match flight.data {
-                    Some(data) if reply.code < 400 => timeout(limit, data).await.ok().and_then(Result::ok),
-                    Some(data) => {
-                        data.abort();
-                        None
-                    }
-                    None => None,
-                };
-                let moved = ended.filter(|_| !flight.doubtful);
-                let result = moved.and_then(|moved| ending.finish(&flight.job, &moved, &reply));
-                match result {
-                    Some(result) => {
-                        if result.is_ok() {
-                            ending.after(self, &flight.job);
-                            if std::mem::take(&mut trial) {
-                                let key = self.memory_key().to_owned();
-                                self.settings().memory.learn(&key, |fact| fact.batch = Some(way));
-                            }
-                        }
-                        done(&flight.job, result);
-                    }
-                    None => alone.push(flight.job),
-                }
+            if !self.heard(&mut batch, answer, ending, done, alone).await {
+                self.mark_broken();
+                break;
             }
         }
-        if !flights.is_empty() {
+        alone.extend(grounded);
+        if !batch.flights.is_empty() {
             self.mark_broken();
         }
-        for flight in flights {
-            if let Some(data) = flight.data {
-                data.abort();
-            }
+        for flight in batch.flights {
+            flight.data.abort();
             alone.push(flight.job);
         }
         if self.is_usable() && self.send_ahead().await.is_ok() {
@@ -202,41 +132,144 @@ impl Connection {
         }
     }
 
-    fn learn_no_active(&mut self, way: Way, why: &str) {
-        self.trace_note("active mode, which would be faster from here, does not work");
-        let key = self.memory_key().to_owned();
-        self.settings().memory.learn(&key, |fact| {
-            fact.batch = None;
-            fact.fails.insert(way, why.to_owned());
-        });
-        self.mark_broken();
+    /// Sends commands for as many files as there is room for; false if the session is at its end.
+    async fn fill<T: Small>(
+        &mut self,
+        batch: &mut Batch<T>,
+        left: &mut Peekable<impl Iterator<Item = T>>,
+        grounded: &mut Option<T>,
+        folder: &LocalFs,
+        alone: &mut Vec<T>,
+    ) -> bool {
+        if self.short_of_tickets() {
+            if batch.flights.is_empty() && self.prepare_batch().await.is_err() {
+                alone.extend(grounded.take().or_else(|| left.next()));
+                return false;
+            }
+            return true;
+        }
+        if batch.flights.len() > batch.window() / 2 {
+            return true;
+        }
+        if batch.next.is_none() && batch.way.is_passive() {
+            batch.next = self.batch_way(batch.done).filter(|(way, _)| *way != batch.way);
+        }
+        if let Some((way, trial)) = batch.next {
+            // What is under way lands first.
+            if !batch.flights.is_empty() {
+                return true;
+            }
+            (batch.way, batch.trial, batch.next) = (way, trial, None);
+        }
+        let window = batch.window();
+        while batch.flights.len() < window && self.is_usable() {
+            let Some(job) = grounded.take().or_else(|| left.next()) else { break };
+            match self.take_off(job, batch, folder) {
+                Ok(flight) => batch.flights.push_back(flight),
+                Err(Grounded::NoPort(job)) if !batch.flights.is_empty() => {
+                    *grounded = Some(job);
+                    break;
+                }
+                Err(Grounded::NoPort(job) | Grounded::Alone(job)) => alone.push(job),
+            }
+        }
+        self.send_ahead().await.is_ok()
     }
 
-    fn learn_no_pipelining(&self) {
-        self.trace_note("commands sent ahead confuse this server: one file at a time from now on");
-        self.settings().memory.learn(self.memory_key(), |fact| fact.no_pipelining = true);
+    /// Takes an answer; false if the session is at its end.
+    async fn heard<T: Small, E: Ending<T>>(
+        &mut self,
+        batch: &mut Batch<T>,
+        Answer { id, reply, last, .. }: Answer,
+        ending: &E,
+        done: &mut impl FnMut(&T, Result<Fetched, Error>),
+        alone: &mut Vec<T>,
+    ) -> bool {
+        let (way, folder) = (batch.way, ending.folder());
+        let options = self.ahead_options();
+        let patience = Patience { peer: self.peer().ip(), stall: options.stall };
+        if !last {
+            if let Some(flight) = batch.flights.front_mut().filter(|flight| flight.transfer == id) {
+                flight.data =
+                    std::mem::replace(&mut flight.data, Data::None).advance(patience, options, true);
+            }
+            return true;
+        }
+        if let Some(flight) = batch.flights.iter_mut().find(|flight| flight.way == id) {
+            if batch.trial && reply.code >= 400 {
+                self.learn_no_active(way, &String::from_utf8_lossy(&reply.lines.concat()));
+                return false;
+            }
+            // Otherwise the server now waits on a port that nobody can reach.
+            return self.open_flight(flight, &reply, folder).await;
+        }
+        let Some(flight) = batch.flights.pop_front_if(|flight| flight.transfer == id) else { return true };
+        if batch.trial && matches!(reply.code, 425 | 426) {
+            self.learn_no_active(way, "the server could not connect");
+            alone.push(flight.job);
+            return false;
+        }
+        let moved = if reply.code < 400 {
+            let limit = self.settings().timeouts.final_reply;
+            let (moved, port) = flight.data.moved(patience, limit, options).await;
+            batch.ports.extend(port);
+            moved.filter(|_| !flight.doubtful)
+        } else {
+            flight.data.abort();
+            None
+        };
+        match moved.and_then(|moved| ending.finish(&flight.job, &moved, &reply)) {
+            Some(result) => {
+                if result.is_ok() {
+                    ending.after(self, &flight.job);
+                    batch.done += 1;
+                    if std::mem::take(&mut batch.trial) {
+                        self.learn_active(way);
+                    }
+                }
+                done(&flight.job, result);
+            }
+            None => alone.push(flight.job),
+        }
+        true
+    }
+
+    /// Lets somebody wait for the first file that waits in the kernel; false if that is so already.
+    fn hasten<T>(&self, batch: &mut Batch<T>) -> bool {
+        let options = self.ahead_options();
+        let patience = Patience { peer: self.peer().ip(), stall: options.stall };
+        let Some(flight) = batch.flights.front_mut() else { return false };
+        if !matches!(flight.data, Data::Door(..) | Data::Here(..)) {
+            return false;
+        }
+        flight.data = std::mem::replace(&mut flight.data, Data::None).hasten(patience, options);
+        true
     }
 
     /// Queues the pair of commands for one file.
-    fn take_off<T: Small>(&mut self, job: T, way: Way, folder: &LocalFs) -> Result<Flight<T>, T> {
-        let mut data = None;
-        let queued = match way {
+    fn take_off<T: Small>(
+        &mut self,
+        job: T,
+        batch: &mut Batch<T>,
+        folder: &LocalFs,
+    ) -> Result<Flight<T>, Grounded<T>> {
+        let mut data = Data::None;
+        let queued = match batch.way {
             Way::Epsv => self.queue(&Command::Epsv(Epsv::Same)),
             Way::Pasv => self.queue(&Command::Pasv),
-            Way::Port | Way::Eprt => {
+            way @ (Way::Port | Way::Eprt) => {
                 let ports = self.settings().active_ports.clone();
-                let Ok(mut listening) = Listening::open(self.local().ip(), ports) else { return Err(job) };
-                let announced = self.announcement(&listening);
-                let Some(start) = job.start(folder) else { return Err(job) };
-                let (peer, tls) = (self.peer().ip(), self.data_tls());
-                let stall = self.settings().timeouts.stall;
-                let options = self.ahead_options();
-                data = Some(tokio::spawn(async move {
-                    match listening.accept(peer, stall).await {
-                        Ok(link) => move_octets(link, tls, start, options).await,
-                        Err(_) => Moved { end: DataEnd::Never, ..Moved::failed() },
-                    }
-                }));
+                let port = batch.ports.pop().map_or_else(|| Port::open(self.local().ip(), ports), Ok);
+                let Ok(port) = port else { return Err(Grounded::NoPort(job)) };
+                let announced = self.announcement_of(port.addr());
+                let Some(start) = job.start(folder) else { return Err(Grounded::Alone(job)) };
+                data = match self.holds(&job) {
+                    true => Data::Door(port, start),
+                    false => match port.wait() {
+                        Ok(listening) => self.await_server(listening, start),
+                        Err(_) => return Err(Grounded::Alone(job)),
+                    },
+                };
                 self.queue(&if way == Way::Port {
                     Command::Port(announced)
                 } else {
@@ -244,17 +277,30 @@ impl Connection {
                 })
             }
         };
-        let transfer = queued.and_then(|way| Ok((way, self.queue(&job.command())?)));
-        match transfer {
+        match queued.and_then(|way| Ok((way, self.queue(&job.command())?))) {
             Ok((way, transfer)) => Ok(Flight { job, way, transfer, data, doubtful: false }),
             Err(_) => {
                 // A name that cannot be sent: the announcement stays unused, the next one replaces it.
-                if let Some(data) = data {
-                    data.abort();
-                }
-                Err(job)
+                data.abort();
+                Err(Grounded::Alone(job))
             }
         }
+    }
+
+    /// Whether a file may wait in the kernel until the server says that it is over.
+    fn holds(&self, job: &impl Small) -> bool {
+        job.size() <= HELD && self.is_direct() && self.data_tls().is_none()
+    }
+
+    /// Moves a file as soon as the server connects.
+    fn await_server(&self, mut listening: Listening, start: Start) -> Data {
+        let (peer, tls, options) = (self.peer().ip(), self.data_tls(), self.ahead_options());
+        Data::Task(tokio::spawn(async move {
+            match listening.accept(peer, options.stall).await {
+                Ok(link) => move_octets(link, tls, start, options).await,
+                Err(_) => Moved::failed(),
+            }
+        }))
     }
 
     fn ahead_options(&self) -> Options<'static> {
@@ -269,70 +315,42 @@ impl Connection {
         reply: &RawReply,
         folder: &LocalFs,
     ) -> bool {
-        if flight.data.is_some() || reply.code >= 400 {
+        if !matches!(flight.data, Data::None) || reply.code >= 400 {
             flight.doubtful |= reply.code >= 400;
             return true;
         }
         let Ok(goal) = passive(reply, self.peer().ip(), AddressTrust::Peer) else { return false };
-        let budget = self.data_budget(self.settings().timeouts.data_connect);
-        let Ok(link) = self.dial(goal.to, budget).await else { return false };
+        let options = self.ahead_options();
+        let patience = Patience { peer: self.peer().ip(), stall: options.stall };
+        let held = self.holds(&flight.job);
+        let (link, near) = if held {
+            let Ok(near) = Held::connect(goal.to) else { return false };
+            (None, Some(near))
+        } else {
+            let budget = self.data_budget(self.settings().timeouts.data_connect);
+            let Ok(link) = self.dial(goal.to, budget).await else { return false };
+            (Some(link), None)
+        };
         let Some(start) = flight.job.start(folder) else {
             flight.doubtful = true;
             return true;
         };
-        flight.data = Some(tokio::spawn(move_octets(link, self.data_tls(), start, self.ahead_options())));
+        flight.data = match (link, near) {
+            (Some(link), _) => Data::Task(tokio::spawn(move_octets(link, self.data_tls(), start, options))),
+            (_, Some(near)) => Data::Here(near, start, None).advance(patience, options, false),
+            _ => Data::None,
+        };
         true
     }
 }
 
-/// Addresses that networks keep to themselves (RFC 1918, RFC 6598, RFC 4193), and this machine's own.
-fn is_private(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
-}
-
-async fn move_octets(
-    link: Link,
-    tls: Option<ClientControlTls>,
-    start: Start,
-    options: Options<'static>,
-) -> Moved {
-    let mut conn = match tls {
-        None => link.plain(),
-        Some(tls) => match timeout(options.stall, link.secure(&tls)).await {
-            Ok(Ok(conn)) => conn,
-            _ => return Moved::failed(),
-        },
-    };
-    match start {
-        Start::Receive(size) => {
-            let moved = receive(&mut conn, size, options).await;
-            if moved.end == DataEnd::Clean {
-                let _ = conn.finish().await;
-            }
-            moved
-        }
-        Start::Send(octets) => {
-            let count = octets.len() as u64;
-            match send(conn, octets, options).await {
-                Ok(()) => Moved { octets: Vec::new(), count, end: DataEnd::Clean },
-                Err(_) => Moved::failed(),
-            }
+impl<T> Batch<T> {
+    fn window(&self) -> usize {
+        let [passive, active] = WINDOWS;
+        match self.way {
+            _ if self.trial => 1,
+            way if way.is_passive() => passive,
+            _ => active,
         }
     }
-}
-
-async fn send(mut conn: DataConn, octets: Vec<u8>, options: Options<'_>) -> Result<(), Failure> {
-    let mut octets = Some(octets);
-    let source = |out: &mut Vec<u8>| {
-        out.append(&mut octets.take().unwrap_or_default());
-        Ok(false)
-    };
-    send_stream(&mut conn, source, options, &Progress::new()).await?;
-    conn.finish().await
 }

@@ -43,12 +43,16 @@ impl Connection {
         if self.through.is_some() {
             return listening.announced(None);
         }
-        let here = listening.addr();
+        self.announcement_of(listening.addr())
+    }
+
+    /// What to tell the server about a port of this machine.
+    pub(crate) fn announcement_of(&self, here: SocketAddr) -> Announced {
         let mapped = self.doorway.mapping.as_ref().filter(|mapping| mapping.inside() == here);
         let mapped = mapped.map_or(here, Mapping::outside);
         // The server's own word about our address counts more than the router's: there may be a second NAT.
         let ip = self.settings.active_address.or(self.public).unwrap_or(mapped.ip());
-        listening.announced(Some(SocketAddr::new(ip, mapped.port())))
+        Announced::new(SocketAddr::new(ip, mapped.port()))
     }
 
     /// Asks the router for a port. Without one the own address is announced, as always: there may be a helper on

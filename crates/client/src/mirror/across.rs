@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portway_data::Progress;
 use portway_proto::printable;
 use portway_proto::row::{ListRow, Precision, RowKind};
 use portway_vfs::{VPath, Vfs};
@@ -284,7 +283,7 @@ impl Across {
         match all.as_slice() {
             [large] if large.size > SMALL => {
                 let known = Some((large.size, large.time)).filter(|_| large.size != u64::MAX);
-                let (options, progress) = (GetOptions { known, ..site.options.get }, Progress::new());
+                let (options, progress) = (GetOptions { known, ..site.options.get }, site.begin());
                 let result = source.get(&large.path, &site.local, &large.name, options, &progress).await;
                 come(&large.name, result);
             }

@@ -81,12 +81,13 @@ impl Site {
                 Work::Down(wanted) => {
                     let known = Some((wanted.size, wanted.time)).filter(|_| wanted.size != u64::MAX);
                     let options = GetOptions { known, ..self.options.get };
-                    let (local, progress) = (&self.local, Progress::new());
+                    let (local, progress) = (&self.local, self.begin());
                     let result = connection.get(&wanted.path, local, &wanted.name, options, &progress).await;
                     let result = result.and_then(|fetched| {
                         options.give_mode(local, &wanted)?;
                         Ok(fetched)
                     });
+                    drop(progress);
                     self.arrived(self.below(&wanted.path), result);
                 }
                 Work::Across(_) => {}
@@ -103,7 +104,7 @@ impl Site {
                     let local = |error| Error::local(printable(offered.name.as_bytes()), error);
                     let result = match self.local.open(&offered.name).map_err(local) {
                         Ok((file, _)) => {
-                            let progress = Progress::new();
+                            let progress = self.begin();
                             connection.put(&file, &offered.path, self.options.put, &progress).await
                         }
                         Err(error) => Err(error),
@@ -113,6 +114,13 @@ impl Site {
             }
         }
         connection.quit().await;
+    }
+
+    /// The progress of a large file, of which the audience hears.
+    pub(super) fn begin(&self) -> Arc<Progress> {
+        let progress = Arc::new(Progress::new());
+        self.audience.begins(&progress);
+        progress
     }
 
     /// The part of a remote path below the root of the mirror.

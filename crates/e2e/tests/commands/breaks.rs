@@ -62,23 +62,50 @@ fn an_interrupted_download_leaves_a_named_part_that_is_continued() -> Result<()>
     Ok(())
 }
 
+/// What a file in segments says of itself: how far it has no gap.
+fn reached(part: &Path) -> Option<u64> {
+    let file = std::fs::read(part).ok()?;
+    let (rest, last) = file.split_last_chunk()?;
+    rest.ends_with(b"portway: gaps before\r\n\0").then(|| u64::from_be_bytes(*last))
+}
+
+#[test]
+fn a_killed_download_in_segments_is_continued_from_its_first_gap_in_segments_or_in_one() -> Result<()> {
+    for segments in ["1", "4"] {
+        let site = Site::new()?;
+        let content = bytes(3, 8 * LENGTH);
+        site.subject.tree.write("big.bin", &content)?;
+        let url = site.url("big.bin")?;
+        let part = site.home.at(".portway-part.big.bin");
+        let child = started(site.portway(&["get", "--segments", "4", &url, "--limit-rate", "1500K"])?)?;
+        let killed = interrupted(child, Signal::KILL, || reached(&part) > Some(0))?;
+        ensure!(killed.status.code().is_none() && !site.home.has("big.bin"), "{}", words(&killed));
+        let left = std::fs::metadata(&part)?.len();
+        ensure!(left > content.len() as u64, "{left} octets could be taken for the beginning of the file");
+        let done = site.portway(&["get", "--continue", "--segments", segments, &url])?.succeed()?;
+        ensure!(done.text().contains("continued at"), "what has no gap is used: {done}");
+        ensure!(site.home.read("big.bin")? == content, "every octet is there");
+        ensure!(!part.exists(), "the part is gone");
+    }
+    Ok(())
+}
+
 #[test]
 fn an_interrupted_download_in_segments_leaves_no_gap_and_is_continued() -> Result<()> {
     let site = Site::new()?;
-    let content = bytes(2, 4 * LENGTH);
+    let content = bytes(2, 8 * LENGTH);
     site.subject.tree.write("big.bin", &content)?;
     let url = site.url("big.bin")?;
     let part = site.home.at(".portway-part.big.bin");
     let in_parts = ["get", "--continue", "--segments", "4", "--verify", "hash", &url];
     for round in 1..=2 {
-        let child = started(site.portway(&[&in_parts[..], &["--limit-rate", "300K"]].concat())?)?;
-        // Beyond its first quarter the file can only have been written by the later parts.
-        let under_way = || larger(&part, 2 * LENGTH as u64);
+        let start = std::fs::metadata(&part).map_or(0, |facts| facts.len());
+        let child = started(site.portway(&[&in_parts[..], &["--limit-rate", "1500K"]].concat())?)?;
+        let under_way = || reached(&part) > Some(start);
         let output = interrupted(child, Signal::INT, under_way)?;
         ensure!(output.status.code() == Some(130), "{round}: {}", words(&output));
-        // Nothing is left if the first part had not begun yet.
-        let left = std::fs::read(&part).unwrap_or_default();
-        ensure!(left.len() < 2 * LENGTH, "{round}: {} octets, with a gap", left.len());
+        let left = std::fs::read(&part)?;
+        ensure!(left.len() as u64 > start, "{round}: {} octets", left.len());
         ensure!(content.starts_with(&left), "{round}: what is left is the beginning");
         ensure!(!site.home.has("big.bin"), "half a file has its name");
     }

@@ -10,6 +10,7 @@ use portway_client::{
     Audience, Direction, End, Fate, GetOptions, Globs, MirrorOptions, PutOptions, Report, Target, mirror,
     mirror_across,
 };
+use portway_data::Progress;
 use portway_vfs::{LinkPolicy, LocalFs};
 use serde_json::json;
 
@@ -68,6 +69,10 @@ pub(crate) struct MirrorArgs {
 pub(super) struct Listener(pub(super) Teller);
 
 impl Audience for Listener {
+    fn begins(&self, progress: &Arc<Progress>) {
+        self.0.begins(progress);
+    }
+
     fn hears(&self, path: &[u8], fate: &Fate) {
         match fate {
             Fate::Transferred(size) => {

@@ -4,13 +4,17 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portway_client::{Cause, Error, Observer, Record, Seen, Trace};
 use portway_data::Progress;
 use portway_proto::printable;
 use serde_json::{Value, json};
+
+mod total;
+
+use total::Total;
 
 /// Speaks to the user, in the way the flags say.
 #[derive(Clone)]
@@ -20,15 +24,7 @@ pub(crate) struct Teller {
     trace: bool,
     last: Arc<Mutex<VecDeque<Record>>>,
     codes: Arc<Mutex<Vec<u8>>>,
-    tally: Arc<Mutex<Option<Tally>>>,
-}
-
-/// The line that grows while many files come.
-struct Tally {
-    bar: ProgressBar,
-    files: u64,
-    octets: u64,
-    began: Instant,
+    total: Arc<Mutex<Option<Total>>>,
 }
 
 /// Happenings kept for the picture of a failure.
@@ -37,7 +33,7 @@ const KEPT: usize = 200;
 impl Teller {
     pub(crate) fn new(json: bool, quiet: bool, trace: bool) -> Self {
         super::underway::in_json(json);
-        Self { json, quiet, trace, last: Arc::default(), codes: Arc::default(), tally: Arc::default() }
+        Self { json, quiet, trace, last: Arc::default(), codes: Arc::default(), total: Arc::default() }
     }
 
     /// The trace that shows what happens, if that is wanted.
@@ -70,7 +66,7 @@ impl Teller {
 
     /// Above the total, if there is one.
     fn write(&self, text: &str) {
-        let bar = self.tally.lock().ok().and_then(|tally| tally.as_ref().map(|tally| tally.bar.clone()));
+        let bar = self.total.lock().ok().and_then(|total| total.as_ref().map(|total| total.bar.clone()));
         match bar {
             Some(bar) => bar.suspend(|| drop(writeln!(io::stderr(), "{text}"))),
             // A closed pipe ends the words, not the transfer.
@@ -83,32 +79,29 @@ impl Teller {
         if self.quiet || self.json || self.trace || !io::stderr().is_terminal() {
             return;
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        if let Ok(mut tally) = self.tally.lock() {
-            *tally = Some(Tally { bar, files: 0, octets: 0, began: Instant::now() });
+        if let Ok(mut total) = self.total.lock() {
+            *total = Some(Total::begin());
         }
     }
 
     /// One more file of so many octets.
     pub(crate) fn counted(&self, octets: u64) {
-        let Ok(mut tally) = self.tally.lock() else { return };
-        let Some(tally) = tally.as_mut() else { return };
-        tally.files += 1;
-        tally.octets += octets;
-        let rate = tally.octets as f64 / tally.began.elapsed().as_secs_f64().max(0.001);
-        let files = if tally.files == 1 { "1 file".to_owned() } else { format!("{} files", tally.files) };
-        let (size, rate) = (HumanBytes(tally.octets), HumanBytes(rate as u64));
-        tally.bar.set_message(format!("{files}, {size}, {rate}/s"));
+        if let Some(total) = self.total.lock().ok().as_ref().and_then(|total| total.as_ref()) {
+            total.counted(octets);
+        }
+    }
+
+    /// A large file is on its way for as long as `progress` lives.
+    pub(crate) fn begins(&self, progress: &Arc<Progress>) {
+        if let Some(total) = self.total.lock().ok().as_ref().and_then(|total| total.as_ref()) {
+            total.begins(progress);
+        }
     }
 
     /// The line goes away.
     pub(crate) fn end_total(&self) {
-        if let Some(tally) = self.tally.lock().ok().and_then(|mut tally| tally.take()) {
-            tally.bar.finish_and_clear();
+        if let Some(total) = self.total.lock().ok().and_then(|mut total| total.take()) {
+            total.end();
         }
     }
 
