@@ -1,27 +1,30 @@
-//! Looking into the files that pass, by a command.
+//! Looking into the files that pass, by a command or an ICAP server.
 
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::process::Stdio;
+mod command;
+mod icap;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use portway_proto::printable;
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::AsyncWrite;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long the command may think about the end of a file.
-const VERDICT: Duration = Duration::from_secs(60);
-/// What a client is told of the command's words.
-const MOST_WORDS: u64 = 200;
+pub use icap::IcapUrlError;
 
-/// A command that says of each file whether it passes. It is given to `sh -c`; what clients choose stands in its
-/// environment, never in its text. A command that cannot be run, or does not come to an end within 60 s of the end
-/// of the file, passes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspect(String);
+/// How long the verdict may take after the end of a file.
+const VERDICT: Duration = Duration::from_secs(60);
+
+/// Who says of each file whether it passes. Where nobody can be asked, or no verdict comes within 60 s of the end of the
+/// file, nothing passes.
+#[derive(Clone, Debug)]
+pub struct Inspect(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Command(Arc<str>),
+    Icap(Arc<icap::Service>),
+}
 
 /// A file that is about to pass.
 pub(crate) struct Subject<'a> {
@@ -30,54 +33,63 @@ pub(crate) struct Subject<'a> {
     pub(crate) user: &'a [u8],
     pub(crate) client: std::net::IpAddr,
     pub(crate) server: &'a str,
+    pub(crate) upload: bool,
+    /// As far as anybody has said.
+    pub(crate) octets: Option<u64>,
 }
 
-/// A command that reads a file as it passes; ended with this value.
-#[derive(Debug)]
+/// A look into one file, which goes on beside the transfer and ends with this value.
 pub(crate) struct Inspection {
-    child: Child,
-    pub(crate) input: Option<ChildStdin>,
-    words: Option<JoinHandle<Vec<u8>>>,
+    /// Takes the file.
+    pub(crate) input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    judging: JoinHandle<Result<(), String>>,
+    agreed: bool,
 }
 
 impl Inspect {
-    /// This command.
+    /// A command, given to `sh -c`; what clients choose stands in its environment, never in its text. It reads the
+    /// file on its standard input, and its exit status 0 lets it pass; the first line it says is the reason if not.
     #[must_use]
-    pub fn new(command: String) -> Self {
-        Self(command)
+    pub fn command(text: &str) -> Self {
+        Self(Kind::Command(text.into()))
     }
 
-    pub(crate) fn start(&self, subject: &Subject<'_>) -> io::Result<Inspection> {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(&self.0).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.env("PORTWAY_VERB", subject.verb);
-        command.env("PORTWAY_PATH", OsStr::from_bytes(subject.path));
-        command.env("PORTWAY_USER", OsStr::from_bytes(subject.user));
-        command.env("PORTWAY_CLIENT", subject.client.to_string());
-        command.env("PORTWAY_SERVER", subject.server);
-        let mut child = command.spawn()?;
-        let words = child.stdout.take().map(|mut stdout| {
-            tokio::spawn(async move {
-                let mut words = Vec::new();
-                let _ = (&mut stdout).take(MOST_WORDS).read_to_end(&mut words).await;
-                // It may go on talking.
-                let mut rest = [0; 512];
-                while stdout.read(&mut rest).await.is_ok_and(|octets| octets > 0) {}
-                words
-            })
-        });
-        Ok(Inspection { input: child.stdin.take(), child, words })
+    /// An ICAP server (RFC 3507), `icap://HOST[:PORT]/SERVICE`. It gets downloads as RESPMOD and uploads as REQMOD; if
+    /// it serves only one of these, all as that one. A file that it would change does not pass.
+    ///
+    /// # Errors
+    /// [`IcapUrlError`] if this is no such URL.
+    pub fn icap(url: &str) -> Result<Self, IcapUrlError> {
+        Ok(Self(Kind::Icap(Arc::new(url.parse()?))))
+    }
+
+    /// Whether it helps to know how long a file is.
+    pub(crate) fn asks_for_size(&self) -> bool {
+        matches!(self.0, Kind::Icap(_))
+    }
+
+    /// Begins to look into a file. The error says why nobody can.
+    pub(crate) async fn start(&self, subject: &Subject<'_>) -> Result<Inspection, String> {
+        match &self.0 {
+            Kind::Command(text) => command::start(text, subject).map_err(|error| error.to_string()),
+            Kind::Icap(service) => icap::start(service, subject).await.map_err(|error| error.to_string()),
+        }
     }
 }
 
 impl Inspection {
-    /// Waits for a command that refuses a file before it has seen all of it; for ever if it does not. May be
-    /// dropped.
+    fn new(
+        input: impl AsyncWrite + Send + Unpin + 'static,
+        judge: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) -> Self {
+        Self { input: Some(Box::new(input)), judging: tokio::spawn(judge), agreed: false }
+    }
+
+    /// Waits for a refusal before all of the file has been seen; for ever if there is none. May be dropped.
     pub(crate) async fn refuses(&mut self) -> String {
-        match self.child.wait().await {
-            Ok(status) if status.success() => std::future::pending().await,
-            _ => self.reason().await,
+        match self.judged().await {
+            Err(reason) => reason,
+            Ok(()) => std::future::pending().await,
         }
     }
 
@@ -87,22 +99,23 @@ impl Inspection {
     /// Why it does not pass.
     pub(crate) async fn verdict(&mut self) -> Result<(), String> {
         self.input = None;
-        match timeout(VERDICT, self.child.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(_)) => Err(self.reason().await),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_late) => Err(format!("no verdict within {} s", VERDICT.as_secs())),
-        }
+        let late = |_| Err(format!("no verdict within {} s", VERDICT.as_secs()));
+        timeout(VERDICT, self.judged()).await.unwrap_or_else(late)
     }
 
-    async fn reason(&mut self) -> String {
-        let Some(words) = &mut self.words else { return "no reason given".to_owned() };
-        // A grandchild may hold the pipe.
-        let words = timeout(Duration::from_millis(500), words).await;
-        self.words = None;
-        let words = words.ok().and_then(Result::ok).unwrap_or_default();
-        let line = words.split(|&octet| octet == b'\n').next().unwrap_or_default().trim_ascii();
-        if line.is_empty() { "no reason given".to_owned() } else { printable(line) }
+    async fn judged(&mut self) -> Result<(), String> {
+        if !self.agreed {
+            let judged = (&mut self.judging).await;
+            judged.unwrap_or_else(|_| Err("the inspection itself failed".to_owned()))?;
+            self.agreed = true;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Inspection {
+    fn drop(&mut self) {
+        self.judging.abort();
     }
 }
 
@@ -112,15 +125,19 @@ mod tests {
 
     use super::*;
 
-    async fn ask(command: &str, content: &[u8]) -> Result<(), String> {
-        let subject = Subject {
-            verb: "STOR",
-            path: b"a b; exit 3",
-            user: b"ann",
-            client: std::net::IpAddr::from([192, 0, 2, 7]),
-            server: "ftp.example.org",
-        };
-        let mut inspection = Inspect::new(command.to_owned()).start(&subject).unwrap();
+    pub(super) const SUBJECT: Subject<'static> = Subject {
+        verb: "STOR",
+        path: b"a b; exit 3",
+        user: b"ann",
+        client: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
+        server: "ftp.example.org",
+        upload: true,
+        octets: None,
+    };
+
+    /// The verdict on this content.
+    pub(super) async fn ask(inspect: &Inspect, content: &[u8]) -> Result<(), String> {
+        let mut inspection = inspect.start(&SUBJECT).await?;
         let mut input = inspection.input.take().unwrap();
         let _ = input.write_all(content).await;
         drop(input);
@@ -129,6 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_exit_status_decides_and_the_first_line_is_the_reason() {
+        let ask = async |command: &str, content: &[u8]| ask(&Inspect::command(command), content).await;
         assert_eq!(ask("cat >/dev/null", b"all right").await, Ok(()));
         let words =
             ask("echo \"found in $PORTWAY_PATH\"; echo more; ! grep -q evil", b"some evil words").await;

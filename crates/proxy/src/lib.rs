@@ -27,7 +27,7 @@ pub use allow::{Allow, Denied, Rule, RuleError};
 pub use config::{Kind, LegConfig, LegTimeouts, ProxyConfig, ProxyHeader, ServerTlsChoice, WayChoice};
 pub use destination::{Destination, DestinationError};
 pub use filter::Filter;
-pub use inspect::Inspect;
+pub use inspect::{IcapUrlError, Inspect};
 pub use proxy::Proxy;
 pub use routes::{Balance, Group, Match, Route, Routes, Scheme, Target, TargetError};
 pub use rules::{CommandRule, RuleAction, VerbPattern, VerbPatternError};

@@ -18,6 +18,8 @@ enum Probe {
     Perl(&'static str),
     /// A Python module.
     Python(&'static str),
+    /// A file below the folder of shared libraries.
+    Library(&'static str),
 }
 
 /// One thing that the tests need.
@@ -68,6 +70,12 @@ const NEEDS: &[Need] = &[
     program("tinyproxy", "tinyproxy-bin"),
     Need { probe: Probe::Program("danted"), package: "dante-server", service: Some("danted") },
     Need { probe: Probe::Program("ftp-proxy"), package: "ftp-proxy", service: Some("ftp-proxy") },
+    Need { probe: Probe::Program("c-icap"), package: "c-icap", service: Some("c-icap") },
+    Need {
+        probe: Probe::Library("c_icap/srv_content_filtering.so"),
+        package: "libc-icap-mod-contentfiltering",
+        service: None,
+    },
     Need { probe: Probe::Program("miniupnpd"), package: "miniupnpd-nftables", service: Some("miniupnpd") },
 ];
 
@@ -198,6 +206,10 @@ impl Probe {
             Self::Program(name) => folders().any(|folder| is_executable(&folder.join(name))),
             Self::Perl(module) => succeeds("perl", ["-M".to_owned() + module, "-e1".to_owned()]),
             Self::Python(module) => succeeds("python3", ["-c".to_owned(), format!("import {module}")]),
+            Self::Library(name) => {
+                let folder = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+                Path::new(&folder).join(name).exists()
+            }
         }
     }
 
@@ -206,6 +218,7 @@ impl Probe {
             Self::Program(name) => (*name).to_owned(),
             Self::Perl(module) => format!("Perl's {module}"),
             Self::Python(module) => format!("Python's {module}"),
+            Self::Library(name) => (*name).to_owned(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod conversion;
 mod dialogue;
 mod forward;
 mod hostile;
+mod icap;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
 mod loads;

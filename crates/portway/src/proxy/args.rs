@@ -46,6 +46,10 @@ pub(crate) struct ProxyArgs {
     /// PORTWAY_VERB, _PATH, _USER, _CLIENT and _SERVER are in its environment
     #[arg(long, value_name = "CMD")]
     pub(crate) inspect_command: Option<String>,
+    /// The same by an ICAP server (RFC 3507), such as c-icap in front of ClamAV: downloads as RESPMOD, uploads as REQMOD.
+    /// Where it cannot be asked, or would change a file, nothing passes
+    #[arg(long, value_name = "icap://HOST[:PORT]/SERVICE", conflicts_with = "inspect_command")]
+    pub(crate) inspect_icap: Option<String>,
     /// Keep this command back from servers: a verb, `SITE CHMOD`, or a class: @write, @read, @list, @active,
     /// @passive (repeatable; the configuration file has rules by argument and user)
     #[arg(long, value_name = "VERB")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use portway_data::Network;
-use portway_proxy::{Allow, Balance, Filter, Group, Kind, Match, Route, Routes, Rule, Target};
+use portway_proxy::{Allow, Balance, Filter, Group, Inspect, Kind, Match, Route, Routes, Rule, Target};
 use serde::Deserialize;
 
 use super::args::{BalanceArg, HeaderArg, ProxyArgs, UpstreamMode, UpstreamTls};
@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) kind: Kind,
     pub(crate) service: Service,
     pub(crate) users: Vec<UserArg>,
-    pub(crate) inspect_command: Option<String>,
+    pub(crate) inspect: Option<Inspect>,
     pub(crate) filter: Filter,
     pub(crate) upstream_tls: UpstreamTls,
     pub(crate) upstream_ca: Option<PathBuf>,
@@ -45,6 +45,7 @@ struct File {
     users: Vec<UserArg>,
     read_only: bool,
     inspect_command: Option<String>,
+    inspect_icap: Option<String>,
     pass_unknown: bool,
     upstream_tls: Option<UpstreamTls>,
     upstream_ca: Option<PathBuf>,
@@ -88,10 +89,11 @@ impl Settings {
     /// Reads the file, if one is named, and puts the flags over it.
     pub(crate) fn gather(args: ProxyArgs) -> Result<Self> {
         let (common, file) = args.config.as_deref().map(read::<File>).transpose()?.unwrap_or_default();
+        let inspect = inspect(&args, &file)?;
         let filter = Filter {
             read_only: args.read_only || file.read_only,
             unknown: file.pass_unknown,
-            whole_files: args.inspect_command.is_some() || file.inspect_command.is_some(),
+            whole_files: inspect.is_some(),
             rules: commands::rules(&args.deny, &[&file.commands])?.into(),
         };
         let kind = kind(&args, &file, &filter)?;
@@ -105,7 +107,7 @@ impl Settings {
             kind,
             service: args.service.over(common)?,
             users,
-            inspect_command: args.inspect_command.or(file.inspect_command),
+            inspect,
             filter,
             upstream_tls: args.upstream_tls.or(file.upstream_tls).unwrap_or_default(),
             upstream_ca: args.upstream_ca.or(file.upstream_ca),
@@ -117,6 +119,21 @@ impl Settings {
             ca_dir: args.ca_dir.or(file.ca_dir),
             upstream_header: args.upstream_proxy_header.or(file.upstream_proxy_header),
         })
+    }
+}
+
+/// Who looks into files. A flag overrules the file.
+fn inspect(args: &ProxyArgs, file: &File) -> Result<Option<Inspect>> {
+    let by_flag = args.inspect_command.is_some() || args.inspect_icap.is_some();
+    let (command, icap) = match by_flag {
+        true => (&args.inspect_command, &args.inspect_icap),
+        false => (&file.inspect_command, &file.inspect_icap),
+    };
+    match (command, icap) {
+        (None, None) => Ok(None),
+        (Some(command), None) => Ok(Some(Inspect::command(command))),
+        (None, Some(url)) => Ok(Some(Inspect::icap(url).with_context(|| format!("--inspect-icap {url}"))?)),
+        (Some(_), Some(_)) => bail!("files are looked into by a command or by an ICAP server, not both"),
     }
 }
 

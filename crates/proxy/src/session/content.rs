@@ -4,6 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use portway_interpreter::End;
 use portway_proto::{Code, Command, RawReply, Reply, Representation, Transfer, TransferKind};
 use tokio::time::timeout;
 
@@ -33,13 +34,16 @@ pub(super) struct Aside {
 impl Session {
     /// Begins to look into a file; listings are none.
     ///
-    /// The error is what the client is told.
-    pub(super) fn look_into(&self, transfer: &Transfer<'_>) -> Result<Option<Looked>, Reply> {
-        let Some(inspect) = &self.shared.config.inspect else { return Ok(None) };
-        let (Some(server), false) = (&self.upstream, transfer.kind.is_listing()) else {
-            return Ok(None);
+    /// The inner error is what the client is told.
+    pub(super) async fn look_into(
+        &mut self,
+        transfer: &Transfer<'_>,
+    ) -> Result<Result<Option<Looked>, Reply>, End> {
+        let Some(inspect) = &self.shared.config.inspect else { return Ok(Ok(None)) };
+        let (Some(server), false) = (&mut self.upstream, transfer.kind.is_listing()) else {
+            return Ok(Ok(None));
         };
-        let refuse = |text: &str| Err(Reply::new(Code::FILE_UNAVAILABLE, text));
+        let refuse = |text: &str| Ok(Err(Reply::new(Code::FILE_UNAVAILABLE, text)));
         let aside = match transfer.kind {
             TransferKind::Stor(_) if transfer.restart > 0 => {
                 return refuse(
@@ -56,15 +60,25 @@ impl Session {
             }
             _ => None,
         };
+        let octets = match transfer.kind {
+            TransferKind::Retr(name)
+                if inspect.asks_for_size() && transfer.representation == Representation::Image =>
+            {
+                self.client.control.attend(size(&mut server.leg, name)).await?
+            }
+            _ => None,
+        };
         let subject = Subject {
             verb: transfer.kind.verb().name(),
             path: transfer.kind.name(),
             user: &server.user,
             client: self.client.peer.ip().to_canonical(),
             server: server.leg.host(),
+            upload: aside.is_some(),
+            octets,
         };
-        match inspect.start(&subject) {
-            Ok(inspection) => Ok(Some(Looked { inspection, leave_out: transfer.restart, aside })),
+        match self.client.control.attend(inspect.start(&subject)).await? {
+            Ok(inspection) => Ok(Ok(Some(Looked { inspection, leave_out: transfer.restart, aside }))),
             Err(error) => {
                 refuse(&format!("The proxy cannot look into this file now ({error}), so it does not pass."))
             }
@@ -141,6 +155,12 @@ impl Aside {
         }
         reply
     }
+}
+
+/// The length of a file, if the server tells (RFC 3659 §4). That the server is lost will show by itself.
+async fn size(leg: &mut Upstream, name: &[u8]) -> Option<u64> {
+    let reply = leg.call(&Command::Size(name)).await.ok().filter(|reply| reply.code == 213)?;
+    std::str::from_utf8(reply.lines.first()?).ok()?.trim().parse().ok()
 }
 
 /// Renames what has passed over whatever stands there. A server's refusal comes back, and the file is gone then.

@@ -66,7 +66,7 @@ impl Session {
     async fn transfer(&mut self, transfer: &Transfer<'_>, command: Command<'_>) -> Result<(), End> {
         let began = Instant::now();
         let pending = std::mem::replace(&mut self.client.pending, Pending::Nothing);
-        let looked = match self.look_into(transfer) {
+        let looked = match self.look_into(transfer).await? {
             Ok(looked) => looked,
             Err(reply) => {
                 self.client.control.queue(&reply);
