@@ -222,17 +222,16 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         }
         let mut content = (Sha256::new(), 0);
         let mut chunks = Chunks::default();
-        while body {
-            let saw = |part: &[u8]| {
+        let mut ended = !body;
+        while !ended {
+            ended = chunks.feed(&self.buf, |part| {
                 content.0.update(part);
                 content.1 += part.len() as u64;
-            };
-            let ended = chunks.feed(&self.buf, saw)?;
+            })?;
             self.buf.clear();
-            if ended {
-                break;
+            if !ended {
+                self.more().await?;
             }
-            self.more().await?;
         }
         Ok(Answer::Back(Content { hash: content.0.finalize().into(), octets: content.1 }))
     }
