@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use portway_net::{AuthorityError, HostPort, PercentError, percent_decode};
 use portway_proto::Representation;
 
 /// Where something is: server, account, path.
@@ -49,6 +50,21 @@ pub enum TargetError {
     Type,
 }
 
+impl From<AuthorityError> for TargetError {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::Host => Self::Host,
+            AuthorityError::Port => Self::Port,
+        }
+    }
+}
+
+impl From<PercentError> for TargetError {
+    fn from(PercentError: PercentError) -> Self {
+        Self::Percent
+    }
+}
+
 impl Target {
     /// Reads a URL. `host`, `host:port` and `host/path` without a scheme are taken as `ftp://`.
     ///
@@ -62,11 +78,9 @@ impl Target {
             _ => return Err(TargetError::Scheme),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (account, place) = match authority.rsplit_once('@') {
-            Some((account, place)) => (Some(account), place),
-            None => (None, authority),
-        };
-        let (host, port) = host_and_port(place)?;
+        let (account, place) = HostPort::split_account(authority);
+        let HostPort(host, port) = HostPort::read(place, if implicit_tls { 990 } else { 21 })?;
+        let host = host.to_owned();
         let (user, password) = match account
             .map(|account| account.split_once(':').map_or((account, None), |(u, p)| (u, Some(p))))
         {
@@ -87,7 +101,6 @@ impl Target {
         while path.len() > 1 && path.ends_with(b"/") {
             path.pop();
         }
-        let port = port.unwrap_or(if implicit_tls { 990 } else { 21 });
         Ok(Self { implicit_tls, host, port, user, password, path, representation, directory })
     }
 
@@ -106,8 +119,7 @@ impl Target {
     /// Host and port as a person writes them.
     #[must_use]
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("{host}:{}", self.port)
+        HostPort(&self.host, self.port).to_string()
     }
 }
 
@@ -142,33 +154,9 @@ impl fmt::Debug for Target {
     }
 }
 
-fn host_and_port(place: &str) -> Result<(String, Option<u16>), TargetError> {
-    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() || host.contains(|c: char| c.is_control() || c == ' ') {
-        return Err(TargetError::Host);
-    }
-    let port = match port {
-        None | Some("") => None,
-        Some(digits) => Some(digits.parse().ok().filter(|&port| port != 0).ok_or(TargetError::Port)?),
-    };
-    Ok((host.to_owned(), port))
-}
-
+/// What a command is to carry.
 fn decode(text: &str) -> Result<Vec<u8>, TargetError> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut octets = text.bytes();
-    while let Some(octet) = octets.next() {
-        if octet != b'%' {
-            out.push(octet);
-            continue;
-        }
-        let mut digit = || octets.next().and_then(|b| char::from(b).to_digit(16)).ok_or(TargetError::Percent);
-        let (high, low) = (digit()?, digit()?);
-        out.push(u8::try_from(high * 16 + low).unwrap_or_default());
-    }
+    let out = percent_decode(text)?;
     if out.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
         return Err(TargetError::LineBreak);
     }

@@ -4,6 +4,7 @@
 //! [`Control`] connection that may turn to TLS and back, the server's [`ControlChannel`] of lines on it, a [`DataTls`] connection that loses no byte at
 //! its end, and [`read_hello`], which tells from the first octets of a data connection whose it is.
 
+mod authority;
 mod control;
 mod hello;
 mod lines;
@@ -14,6 +15,7 @@ mod tls;
 mod touch;
 mod transparent;
 
+pub use authority::{AuthorityError, HostPort, PercentError, percent_decode};
 pub use control::Control;
 pub use hello::{Hello, read_hello};
 pub use lines::{ControlChannel, Left, Received};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use portway_net::HostPort;
+
 /// The control port of FTP (RFC 959 §8).
 const FTP: u16 = 21;
 /// The control port under TLS from the first octet.
@@ -94,10 +96,7 @@ fn name(host: &str) -> Result<String, DestinationError> {
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
+        HostPort(&self.host, self.port).fmt(f)
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use zeroize::Zeroizing;
 
+use crate::authority::{AuthorityError, HostPort, PercentError, percent_decode};
+
 /// A proxy and the login it wants. Its password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
@@ -65,6 +67,21 @@ pub enum ProxyUrlError {
     Login,
 }
 
+impl From<AuthorityError> for ProxyUrlError {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::Host => Self::Host,
+            AuthorityError::Port => Self::Port,
+        }
+    }
+}
+
+impl From<PercentError> for ProxyUrlError {
+    fn from(PercentError: PercentError) -> Self {
+        Self::Percent
+    }
+}
+
 impl Proxy {
     /// Reads `socks5://user:password@host:port` and the like. Without a scheme it is an HTTP proxy and without a
     /// port it is 1080, as curl has it.
@@ -82,19 +99,12 @@ impl Proxy {
             other => return Err(ProxyUrlError::Scheme(other.to_owned())),
         };
         let place = rest.split('/').next().unwrap_or_default();
-        let (login, place) = place.rsplit_once('@').map_or((None, place), |(login, at)| (Some(login), at));
-        let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, rest)) => (host, rest.strip_prefix(':')),
-            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-        };
-        if host.is_empty() || host.len() > 255 || host.contains(|c: char| c.is_control() || c == ' ') {
+        let (login, place) = HostPort::split_account(place);
+        let HostPort(host, port) = HostPort::read(place, if kind == ProxyKind::Ftp { 21 } else { 1080 })?;
+        // As much as SOCKS can carry (RFC 1928 §4).
+        if host.len() > 255 {
             return Err(ProxyUrlError::Host);
         }
-        let usual = if kind == ProxyKind::Ftp { 21 } else { 1080 };
-        let port = match port {
-            None | Some("") => usual,
-            Some(digits) => digits.parse().ok().filter(|&port| port != 0).ok_or(ProxyUrlError::Port)?,
-        };
         let login = login.map(read_login).transpose()?;
         Ok(Self { kind, host: host.to_owned(), port, login })
     }
@@ -102,7 +112,7 @@ impl Proxy {
     /// Host and port, as a person writes them.
     #[must_use]
     pub fn authority(&self) -> String {
-        Destination::named(&self.host, self.port).to_string()
+        HostPort(&self.host, self.port).to_string()
     }
 }
 
@@ -168,28 +178,12 @@ impl fmt::Display for Destination {
 
 fn read_login(text: &str) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), ProxyUrlError> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let (user, password) = (decode(user)?, Zeroizing::new(decode(password)?));
+    let (user, password) = (percent_decode(user)?, Zeroizing::new(percent_decode(password)?));
     let bad = |text: &[u8]| text.len() > 255 || text.iter().any(|b| matches!(b, b'\r' | b'\n' | 0));
     if user.is_empty() || bad(&user) || bad(&password) {
         return Err(ProxyUrlError::Login);
     }
     Ok((user, password))
-}
-
-fn decode(text: &str) -> Result<Vec<u8>, ProxyUrlError> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut octets = text.bytes();
-    while let Some(octet) = octets.next() {
-        if octet != b'%' {
-            out.push(octet);
-            continue;
-        }
-        let mut digit =
-            || octets.next().and_then(|b| char::from(b).to_digit(16)).ok_or(ProxyUrlError::Percent);
-        let (high, low) = (digit()?, digit()?);
-        out.push(u8::try_from(high * 16 + low).unwrap_or_default());
-    }
-    Ok(out)
 }
 
 #[cfg(test)]
