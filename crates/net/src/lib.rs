@@ -21,7 +21,9 @@ pub use hello::{Hello, read_hello};
 pub use lines::{ControlChannel, Left, Received};
 pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
 pub use proxy_header::Forwarded;
-pub use socket::{connect_first, connect_from, ephemeral_range, listen, prepare_control, prepare_data};
+pub use socket::{
+    connect_first, connect_from, ephemeral_range, listen, may_connect_from, prepare_control, prepare_data,
+};
 pub use tls::{
     Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls,
     DataHandshake, DataTls, GATE_NAME, Identity, Issued, Leaves, Party, ServerTls, ServerTlsOptions,

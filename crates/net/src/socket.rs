@@ -1,7 +1,7 @@
 //! Sockets, set up the way FTP wants them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -81,6 +81,17 @@ pub async fn connect_from(local: Option<SocketAddr>, to: SocketAddr) -> io::Resu
         socket.bind(local)?;
     }
     socket.connect(to).await
+}
+
+/// Whether connections may come from this local port: those below 1024 are for root, and for who has
+/// CAP_NET_BIND_SERVICE. Free it need not be.
+#[must_use]
+pub fn may_connect_from(port: u16) -> bool {
+    let tried = TcpSocket::new_v4().and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::UNSPECIFIED, port).into())
+    });
+    !matches!(tried, Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// How long one address gets before the next is tried beside it (RFC 8305 §5).

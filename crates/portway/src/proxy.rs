@@ -53,7 +53,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
     };
     let own = OwnListeners::default();
     let ports = service.open(&own, &log, |addr| listen(&settings.kind, addr))?;
-    let broker = Broker::new(service.broker(own.clone())).context("passive ports")?;
+    let broker = Broker::new(service.broker(own.clone())?).context("passive ports")?;
     let accounts = accounts(&settings)?;
     let leg = leg(&settings)?;
     let what = match settings.kind {

@@ -83,7 +83,7 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
     if let Some(detail) = filter.detail {
         log.record(Notice { what: "pinholes", detail: Shown::from(detail) });
     }
-    let broker = Broker::new(BrokerConfig { pinholes: filter.pinholes, ..service.broker(own) })
+    let broker = Broker::new(BrokerConfig { pinholes: filter.pinholes, ..service.broker(own)? })
         .context("passive ports")?;
     let local = LocalFs::open(&root, LinkPolicy::InRoot).context("storage")?;
     let storage: Arc<dyn Vfs> =

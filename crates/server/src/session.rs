@@ -101,7 +101,8 @@ impl Session {
             Action::Idle(seconds) => self.site_idle(seconds),
             Action::Doctor => {
                 let (who, announced) = ((client.peer, client.local), client.pending.announced_by_client());
-                let told = doctor::tell(&mut self.seen, who, client.dialogue.protection(), announced);
+                let named = self.user.as_ref().is_some_and(|user| !user.principal.anonymous);
+                let told = doctor::tell(&mut self.seen, who, client.dialogue.protection(), announced, named);
                 client.control.attend(told).await?
             }
             Action::Status => client.dialogue.status(&[format!("Idle timeout {} s", client.idle.as_secs())]),

@@ -79,3 +79,15 @@ async fn who_may_only_put_files_there_learns_nothing_of_others() {
     let stored = tokio::time::timeout(PATIENCE, store(&mut ann, "STOR g")).await;
     assert_eq!(stored.expect("a reply"), 226);
 }
+
+#[tokio::test]
+async fn site_umask_decides_the_mode_of_new_files_and_of_no_others() {
+    let (site, mut ann) = with_rights(Rights::FULL).await;
+    assert_eq!(ann.say("SITE UMASK 077").await, 200);
+    for (line, mode) in [("STOR g", 0o600), ("STOR f", 0o644), ("APPE h", 0o600), ("APPE f", 0o644)] {
+        assert_eq!(store(&mut ann, line).await, 226, "{line}");
+        let name = &line[5..];
+        let stored = site.server.config().storage.stat(&common::path(name)).expect(name);
+        assert_eq!(format!("{:o}", stored.mode), format!("{mode:o}"), "{line}");
+    }
+}

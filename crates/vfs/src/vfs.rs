@@ -153,6 +153,10 @@ pub trait Upload: Send {
     /// Offset of the first octet that this upload writes.
     fn start(&self) -> u64;
 
+    /// The mode that the file gets with its name, if it is a new one; what replaces a file keeps that one's mode.
+    /// Without this the storage chooses.
+    fn set_new_mode(&mut self, mode: u32);
+
     /// The upload is complete: gives the data its name. *May block long* if it is to be flushed to disk.
     ///
     /// # Errors

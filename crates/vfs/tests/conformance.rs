@@ -33,6 +33,7 @@ macro_rules! conformance {
 conformance! {
     uploads:
         a_file_appears_when_its_upload_is_complete
+        a_new_file_appears_with_the_mode_it_was_given_and_a_replaced_one_keeps_its_own
         a_reader_keeps_the_content_it_opened
         a_broken_upload_resumes_at_its_size
         an_append_continues_a_broken_upload

@@ -48,6 +48,10 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "ADDR|auto")]
     #[serde(deserialize_with = "text")]
     pub(crate) passive_address: Option<AddressArg>,
+    /// Connect from this port in active mode, 20 by the letter of RFC 959, for firewalls at clients that insist on it.
+    /// Below 1024 it takes CAP_NET_BIND_SERVICE as long as the program runs [default: any]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) active_source_port: Option<u16>,
     /// End a session after so long without a command [default: 300s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]

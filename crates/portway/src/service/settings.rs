@@ -22,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) proof: Proof,
     pub(crate) ports: PassivePorts,
     pub(crate) announce: Option<IpAddr>,
+    pub(crate) active_source_port: Option<u16>,
     pub(crate) idle_timeout: Duration,
     pub(crate) data_timeout: Duration,
     pub(crate) max_sessions: usize,
@@ -67,6 +68,7 @@ impl ServiceArgs {
             },
             ports: ports.map_or(PassivePorts::Auto, |range| PassivePorts::Range(range.0)),
             announce,
+            active_source_port: self.active_source_port.or(file.active_source_port).filter(|&port| port != 0),
             idle_timeout: self.idle_timeout.or(file.idle_timeout).unwrap_or(Duration::from_secs(300)),
             data_timeout: self.data_timeout.or(file.data_timeout).unwrap_or(Duration::from_secs(30)),
             max_sessions: self.max_sessions.or(file.max_sessions).unwrap_or(10_000),
@@ -80,16 +82,29 @@ impl ServiceArgs {
 }
 
 impl Service {
-    /// How data connections come about.
-    pub(crate) fn broker(&self, own_listeners: OwnListeners) -> BrokerConfig {
-        BrokerConfig {
+    /// How data connections come about. To be called as whom the program stays.
+    ///
+    /// # Errors
+    /// The source port of active mode is beyond our rights.
+    pub(crate) fn broker(&self, own_listeners: OwnListeners) -> Result<BrokerConfig> {
+        if let Some(port) = self.active_source_port
+            && !portway_net::may_connect_from(port)
+        {
+            bail!(
+                "--active-source-port {port} takes CAP_NET_BIND_SERVICE for as long as the program runs, and it is \
+                 missing (--run-as gives it away, too): start with AmbientCapabilities=CAP_NET_BIND_SERVICE of \
+                 systemd, or lower net.ipv4.ip_unprivileged_port_start"
+            );
+        }
+        Ok(BrokerConfig {
             ports: self.ports.clone(),
             announce: self.announce.map_or_else(AnnouncePolicy::default, AnnouncePolicy::fixed),
+            active_source_port: self.active_source_port,
             arrive_within: self.data_timeout,
             proof: self.proof,
             own_listeners,
             ..BrokerConfig::default()
-        }
+        })
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -13,4 +13,5 @@ mod situations;
 #[allow(unreachable_pub, reason = "the harness of e2e exports it")]
 #[path = "../../../e2e/src/snapshot.rs"]
 mod snapshot;
+mod source_port;
 mod stage;

@@ -40,12 +40,13 @@ pub(super) fn failed(
     seen.get_or_insert_default().failed = Some(format!("{mode}{at} {}", failure.cause()));
 }
 
-/// The reply: one `word=value` a line.
+/// The reply: one `word=value` a line. How the routers on the way are called is for `named` users only.
 pub(super) async fn tell(
     seen: &mut Option<Box<Seen>>,
     (peer, local): (SocketAddr, SocketAddr),
     protection: Protection,
     announced: Option<SocketAddr>,
+    named: bool,
 ) -> Reply {
     let seen = seen.get_or_insert_default();
     if seen.answered >= MOST || seen.last.is_some_and(|last| last.elapsed() < REST) {
@@ -61,14 +62,14 @@ pub(super) async fn tell(
         reply = reply.line(format!("failed={failed}"));
     }
     if let Some(to) = announced {
-        reply = reply.line(format!("announced={to}")).line(format!("hops={}", hops(to).await));
+        reply = reply.line(format!("announced={to}")).line(format!("hops={}", hops(to, named).await));
     }
     reply.line("End")
 }
 
-/// How far SYNs to the client's port get: for each hop limit the router that answered, `*` for none, `open`,
-/// `closed` or `rejected` for the end.
-async fn hops(to: SocketAddr) -> String {
+/// How far SYNs to the client's port get: for each hop limit the router that answered (`?` if it is not named), `*`
+/// for none, `open`, `closed` or `rejected` for the end.
+async fn hops(to: SocketAddr, named: bool) -> String {
     let mut tries = JoinSet::new();
     for limit in 1..=HOPS {
         tries.spawn(async move {
@@ -83,18 +84,36 @@ async fn hops(to: SocketAddr) -> String {
     found.sort_by_key(|(limit, _)| *limit);
     let mut words = Vec::new();
     for (_, touched) in found {
-        let (word, end) = match touched {
-            Ok(Touch::Open) => ("open".to_owned(), true),
-            Ok(Touch::Reset) => ("closed".to_owned(), true),
-            Ok(Touch::Icmp { by: Some(by), said: Icmp::TimeExceeded }) => (by.to_string(), false),
-            Ok(Touch::Icmp { said: Icmp::TimeExceeded, .. }) => ("?".to_owned(), false),
-            Ok(Touch::Icmp { .. }) => ("rejected".to_owned(), true),
-            Ok(Touch::Silent) | Err(_) => ("*".to_owned(), false),
-        };
+        let (word, end) = word(touched.unwrap_or(Touch::Silent), named);
         words.push(word);
         if end {
             break;
         }
     }
     words.join(",")
+}
+
+/// The word for what came back from one hop, and whether it was the last.
+fn word(touched: Touch, named: bool) -> (String, bool) {
+    match touched {
+        Touch::Open => ("open".to_owned(), true),
+        Touch::Reset => ("closed".to_owned(), true),
+        Touch::Icmp { by: Some(by), said: Icmp::TimeExceeded } if named => (by.to_string(), false),
+        Touch::Icmp { said: Icmp::TimeExceeded, .. } => ("?".to_owned(), false),
+        Touch::Icmp { .. } => ("rejected".to_owned(), true),
+        Touch::Silent => ("*".to_owned(), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_users_with_a_name_learn_how_routers_are_called() {
+        let router = || Touch::Icmp { by: Some([192, 0, 2, 1].into()), said: Icmp::TimeExceeded };
+        assert_eq!(word(router(), true), ("192.0.2.1".to_owned(), false));
+        assert_eq!(word(router(), false), ("?".to_owned(), false));
+        assert_eq!(word(Touch::Open, false), ("open".to_owned(), true));
+    }
 }

@@ -28,7 +28,7 @@ const SEARCHED: usize = 1024 * 1024;
 pub(super) enum Job {
     Send { file: File, from: u64, form: Form },
     List(Rows),
-    Receive { upload: Box<dyn Upload>, fresh_mode: Option<u32> },
+    Receive(Box<dyn Upload>),
 }
 
 /// A job that is ready, and what the 150 says of it.
@@ -47,14 +47,8 @@ pub(super) struct Done {
     pub(super) facts: Option<(Facts, bool)>,
     /// Block mode: what the next transfer may use.
     pub(super) kept: Option<Box<DataConn>>,
-    /// An upload that is all here, and still has no name.
-    pub(super) arrived: Option<Arrived>,
-}
-
-/// An upload whose last octet has come. Dropped, it stays resumable.
-pub(super) struct Arrived {
-    upload: Box<dyn Upload>,
-    fresh_mode: Option<u32>,
+    /// An upload that is all here, and still has no name. Dropped, it stays resumable.
+    pub(super) arrived: Option<Box<dyn Upload>>,
 }
 
 /// What broke it.
@@ -179,10 +173,12 @@ fn store(user: &User, name: &[u8], how: Write) -> Result<Prepared, VfsError> {
         // the new one. Going on there would mix the two.
         return Err(VfsError::BadOffset);
     }
-    let upload = user.storage.create(&path, how)?;
-    let fresh_mode = user.umask.filter(|_| before.is_err()).map(|umask| 0o666 & !umask);
+    let mut upload = user.storage.create(&path, how)?;
+    if let Some(umask) = user.umask {
+        upload.set_new_mode(0o666 & !umask);
+    }
     let announce = [b"Ready to receive ", name, b"."].concat();
-    Ok(Prepared { job: Job::Receive { upload, fresh_mode }, announce, path, stored_as: None })
+    Ok(Prepared { job: Job::Receive(upload), announce, path, stored_as: None })
 }
 
 /// STOU (RFC 1123 §4.1.2.9): the 150 names the file as `FILE: name`.
@@ -282,15 +278,13 @@ pub(super) async fn run(
             }
         }
         // Up to its end mark, which is close_notify under TLS in stream mode (RFC 4217 §12.7).
-        Job::Receive { upload, fresh_mode } => {
-            match receive_file(&mut conn, upload.file(), options, progress).await {
-                Ok(_) => {
-                    arrived = Some(Arrived { upload, fresh_mode });
-                    Ok(())
-                }
-                Err(failure) => Err(Broken::Data(failure)),
+        Job::Receive(upload) => match receive_file(&mut conn, upload.file(), options, progress).await {
+            Ok(_) => {
+                arrived = Some(upload);
+                Ok(())
             }
-        }
+            Err(failure) => Err(Broken::Data(failure)),
+        },
     };
     let (result, kept) = match moved {
         Err(broken) => (Err(broken), None),
@@ -299,17 +293,6 @@ pub(super) async fn run(
     };
     let arrived = arrived.filter(|_| result.is_ok());
     Done { result, facts, kept, arrived }
-}
-
-impl Arrived {
-    /// Gives it its name.
-    pub(super) fn commit(self, user: &User, path: &VPath) -> Result<(), Broken> {
-        self.upload.commit().map_err(Broken::Storage)?;
-        match self.fresh_mode {
-            Some(mode) => user.storage.set_mode(path, mode).map_err(Broken::Storage),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Broken {

@@ -7,12 +7,10 @@ use portway_data::{Facts, Failure, Progress};
 use portway_interpreter::{End, Kept, Pending, TransferRecord};
 use portway_ops::{SessionState, Shown, TransferResult};
 use portway_proto::{Channel, Code, Mode, Reply, Transfer};
-use portway_vfs::VPath;
 use tokio::time::Instant;
 
 use super::job::{self, Broken, Done, Prepared};
 use super::{Session, doctor};
-use crate::storage::User;
 
 /// How the wait for a transfer ended.
 enum Ended {
@@ -57,7 +55,7 @@ impl Session {
             self.beside(work, &progress).await
         };
         let ended = match ended {
-            Ended::Done(done) => self.complete(done, &user, &path, &progress).await,
+            Ended::Done(done) => self.complete(done, &progress).await,
             cut_off => cut_off,
         };
         live.add(progress.octets());
@@ -134,7 +132,7 @@ impl Session {
 
     /// Gives an upload its name, unless the client has gone. Without TLS the end of a program that was killed
     /// looks like the end of its file; only that the control connection ended, too, tells them apart.
-    async fn complete(&mut self, mut done: Done, user: &User, path: &VPath, progress: &Progress) -> Ended {
+    async fn complete(&mut self, mut done: Done, progress: &Progress) -> Ended {
         let Some(arrived) = done.arrived.take() else { return Ended::Done(done) };
         let news = self.client.control.read_to_end().await;
         match self.client.heard(&news, progress) {
@@ -142,7 +140,7 @@ impl Session {
             Ok(false) => {}
             Err(end) => return Ended::Lost(end),
         }
-        done.result = arrived.commit(user, path);
+        done.result = arrived.commit().map(drop).map_err(Broken::Storage);
         Ended::Done(done)
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct LocalUpload {
     /// As the client wrote it; differs from the place's name behind a link.
     name: Vec<u8>,
     settings: Settings,
+    /// Of a new file; `None` leaves it to the settings.
+    mode: Option<u32>,
 }
 
 enum Stage {
@@ -145,7 +147,8 @@ impl Start {
             }
             Claim::Held { file, size, .. } => {
                 let Self { place, name, settings } = self;
-                let mut upload = LocalUpload { file, start: 0, place, stage: Stage::InPlace, name, settings };
+                let mut upload =
+                    LocalUpload { file, start: 0, place, stage: Stage::InPlace, name, settings, mode: None };
                 upload.start_at(size)?;
                 Ok(upload)
             }
@@ -156,7 +159,7 @@ impl Start {
     fn hidden(self, file: File, part: Vec<u8>, number: u32, fresh: bool, new: bool) -> LocalUpload {
         let Self { place, name, settings } = self;
         let stage = Stage::Hidden { part, number, fresh, new };
-        LocalUpload { file, start: 0, place, stage, name, settings }
+        LocalUpload { file, start: 0, place, stage, name, settings, mode: None }
     }
 }
 
@@ -191,12 +194,13 @@ impl LocalUpload {
         if !claim::still_at(dir, part, &self.file)? {
             return Err(VfsError::NotFound);
         }
+        let new_mode = self.mode.unwrap_or_else(|| self.settings.file_mode());
         let mode = match facts_at(dir, name).map(|old| (kind_of(&old), old.stx_mode)) {
-            _ if new => self.settings.file_mode(),
+            _ if new => new_mode,
             Ok((Kind::File, mode)) => u32::from(mode) & 0o777,
             Ok((Kind::Dir, _)) => return Err(VfsError::IsADirectory),
             Ok((Kind::Other, _)) => return Err(VfsError::Denied),
-            Ok((Kind::Symlink, _)) | Err(_) => self.settings.file_mode(),
+            Ok((Kind::Symlink, _)) | Err(_) => new_mode,
         };
         match rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode)) {
             // It is our own file: the file system has no modes (FAT, some network shares).
@@ -241,6 +245,10 @@ impl Upload for LocalUpload {
 
     fn start(&self) -> u64 {
         self.start
+    }
+
+    fn set_new_mode(&mut self, mode: u32) {
+        self.mode = Some(mode);
     }
 
     fn commit(mut self: Box<Self>) -> Result<Entry, VfsError> {

@@ -15,6 +15,8 @@ pub(super) struct MemUpload {
     stage: Stage,
     /// As the client wrote it.
     shown: Vec<u8>,
+    /// Of a new file.
+    mode: u32,
 }
 
 enum Stage {
@@ -77,7 +79,7 @@ pub(super) fn begin(shared: &Shared, root: Id, path: &VPath, how: Write) -> Resu
     };
     rustix::fs::seek(&file, SeekFrom::Start(start))?;
     let shown = path.file_name().unwrap_or_default().to_vec();
-    Ok(MemUpload { shared: Arc::clone(shared), file, start, stage, shown })
+    Ok(MemUpload { shared: Arc::clone(shared), file, start, stage, shown, mode: 0o644 })
 }
 
 fn hidden(tree: &mut Tree, dir: Id, name: Vec<u8>, new: bool) -> Result<(Arc<File>, Stage), VfsError> {
@@ -130,9 +132,9 @@ impl MemUpload {
                     Some(node) => match node.content {
                         Content::Dir(_) => return Err(VfsError::IsADirectory),
                         Content::File { .. } => node.mode,
-                        Content::Link(_) => 0o644,
+                        Content::Link(_) => self.mode,
                     },
-                    None => 0o644,
+                    None => self.mode,
                 };
                 let id = tree.add(Content::File { file: Arc::clone(&self.file), held: false }, mode);
                 let folder = tree.dir_mut(dir)?;
@@ -185,6 +187,10 @@ impl Upload for MemUpload {
 
     fn start(&self) -> u64 {
         self.start
+    }
+
+    fn set_new_mode(&mut self, mode: u32) {
+        self.mode = mode;
     }
 
     fn commit(mut self: Box<Self>) -> Result<Entry, VfsError> {

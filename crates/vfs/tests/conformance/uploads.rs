@@ -17,6 +17,15 @@ pub fn a_file_appears_when_its_upload_is_complete(fs: &dyn Vfs) {
     assert!(fs.partial(&p("/f")).is_none());
 }
 
+pub fn a_new_file_appears_with_the_mode_it_was_given_and_a_replaced_one_keeps_its_own(fs: &dyn Vfs) {
+    for (mode, what) in [(0o640, "a new file"), (0o600, "one that replaces it")] {
+        let mut upload = fs.create(&p("/f"), Write::Replace).unwrap();
+        upload.set_new_mode(mode);
+        assert_eq!(upload.commit().unwrap().mode, 0o640, "{what}");
+        assert_eq!(fs.stat(&p("/f")).unwrap().mode, 0o640, "{what}");
+    }
+}
+
 pub fn a_reader_keeps_the_content_it_opened(fs: &dyn Vfs) {
     put(fs, "/f", b"old content");
     let (mut before, _) = fs.open(&p("/f")).unwrap();
