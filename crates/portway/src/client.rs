@@ -20,7 +20,7 @@ use portway_client::{Connection, Error, Target};
 use portway_proto::{Command as Verb, printable};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use args::ConnectArgs;
+pub(crate) use args::{ConnectArgs, Rate};
 use tell::Teller;
 
 /// What every client command's help ends with.

@@ -17,7 +17,7 @@ use portway_interpreter::Parts;
 use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Log, Registry, Sink};
 use portway_proto::Policy;
-use portway_proxy::{Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig};
+use portway_proxy::{Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, UserLimits};
 
 use crate::service::{TlsMode, runtime, signals, stopped, tls};
 pub(crate) use args::{CA_DIR, ProxyArgs};
@@ -81,6 +81,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         throttle: Throttle::default(),
         leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
         leg,
+        user_limits: UserLimits::new(settings.user_limits.clone()),
         inspect: settings.inspect.clone(),
         filter: settings.filter.clone(),
         own_listeners: own,

@@ -8,7 +8,7 @@ use portway_accounts::{Accounts, Throttle};
 use portway_data::OwnListeners;
 use portway_net::{ClientTls, Leaves};
 
-use crate::{Allow, Filter, Inspect, Routes};
+use crate::{Allow, Filter, Inspect, Routes, UserLimits};
 
 /// What a proxy has besides the [`Parts`](portway_interpreter::Parts) of all who play a server.
 pub struct ProxyConfig {
@@ -24,6 +24,8 @@ pub struct ProxyConfig {
     pub leg: LegConfig,
     /// Which commands pass.
     pub filter: Filter,
+    /// How much of it one user may have.
+    pub user_limits: UserLimits,
     /// Who looks into files that pass. Default `None`.
     pub inspect: Option<Inspect>,
     /// Where this program listens, which no client gets to by way of us.

@@ -19,6 +19,7 @@ use portway_proto::{Action, Code, Command, RawReply, Reply};
 
 use crate::login::Login;
 use crate::proxy::Shared;
+use crate::quota::Allowance;
 use crate::routes::Place;
 use crate::upstream::{Lost, Upstream};
 use crate::{Filter, Kind};
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     /// Another part of this program has accepted it.
     takeover: Option<takeover::Taken>,
     login: Login,
+    /// What the account at the proxy may have.
+    account: Allowance,
     /// HOST (RFC 7151), which a reverse proxy may choose by.
     host: Option<Vec<u8>>,
     upstream: Option<Box<Server>>,
@@ -50,6 +53,8 @@ struct Server {
     /// The directory as the server told it, until something may have changed it.
     directory: Option<Vec<u8>>,
     _place: Option<Place>,
+    /// What its user may have.
+    allowance: Allowance,
 }
 
 impl portway_interpreter::Session for Session {
@@ -102,6 +107,7 @@ impl Session {
             called,
             takeover: None,
             login: Login::new(guarded),
+            account: Allowance::default(),
             host: None,
             upstream: None,
             filter: config.filter.clone(),
@@ -189,6 +195,7 @@ impl Session {
     /// REIN and AUTH: the client is a new one (RFC 959 §4.1.1), to the proxy as well.
     fn forget_client(&mut self) {
         self.login = Login::new(self.login.is_guarded());
+        self.account = Allowance::default();
     }
 
     /// Passes a server's reply on.

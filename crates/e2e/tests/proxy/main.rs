@@ -13,6 +13,7 @@ mod hostile;
 mod icap;
 #[path = "../../../nft/tests/lab/mod.rs"]
 mod lab;
+mod limits;
 mod loads;
 mod losses;
 mod recipes;

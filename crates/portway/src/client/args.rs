@@ -122,7 +122,7 @@ impl FromStr for Ports {
 
 /// Octets per second.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate(u64);
+pub(crate) struct Rate(pub(crate) u64);
 
 impl FromStr for Rate {
     type Err = &'static str;

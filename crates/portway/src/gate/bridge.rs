@@ -12,7 +12,8 @@ use portway_net::{ClientTls, ClientTlsOptions, Identity, ServerTls, ServerTlsOpt
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
 use portway_proxy::{
-    Allow, Filter, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, ServerTlsChoice, Takeover, WayChoice,
+    Allow, Filter, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, ServerTlsChoice, Takeover, UserLimits,
+    WayChoice,
 };
 
 /// What a bridge needs to know besides the gate's settings.
@@ -60,6 +61,7 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
         kind: Kind::Transparent(Allow::default()),
         accounts: None,
         throttle: Throttle::default(),
+        user_limits: UserLimits::default(),
         leaves: Some(leaves),
         leg: LegConfig {
             tls: ServerTlsChoice::Auto,

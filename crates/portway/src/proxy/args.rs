@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use portway_proxy::{Balance, ProxyHeader, Rule, ServerTlsChoice, Target, VerbPattern, WayChoice};
 use serde::Deserialize;
 
+use crate::client::Rate;
 use crate::serve::UserArg;
 use crate::service::{PortRange, ServiceArgs};
 
@@ -50,6 +51,12 @@ pub(crate) struct ProxyArgs {
     /// Where it cannot be asked, or would change a file, nothing passes
     #[arg(long, value_name = "icap://HOST[:PORT]/SERVICE", conflicts_with = "inspect_command")]
     pub(crate) inspect_icap: Option<String>,
+    /// Sessions that one user may have at a time [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions_per_user: Option<usize>,
+    /// Octets per second for each transfer, as 500K or 2M [default: no limit]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<Rate>,
     /// Keep this command back from servers: a verb, `SITE CHMOD`, or a class: @write, @read, @list, @active,
     /// @passive (repeatable; the configuration file has rules by argument and user)
     #[arg(long, value_name = "VERB")]

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use portway_data::Network;
-use portway_proxy::{Allow, Balance, Filter, Group, Inspect, Kind, Match, Route, Routes, Rule, Target};
+use portway_proxy::{
+    Allow, Balance, Filter, Group, Inspect, Kind, Match, Route, Routes, Rule, Target, UserLimit,
+};
 use serde::Deserialize;
 
 use super::args::{BalanceArg, HeaderArg, ProxyArgs, UpstreamMode, UpstreamTls};
 use super::commands::{self, CommandEntry};
+use crate::client::Rate;
 use crate::serve::UserArg;
 use crate::service::{PortRange, Service, either, read, text, texts};
 
@@ -21,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) service: Service,
     pub(crate) users: Vec<UserArg>,
     pub(crate) inspect: Option<Inspect>,
+    pub(crate) user_limits: Vec<UserLimit>,
     pub(crate) filter: Filter,
     pub(crate) upstream_tls: UpstreamTls,
     pub(crate) upstream_ca: Option<PathBuf>,
@@ -54,12 +58,26 @@ struct File {
     upstream_active_ports: Option<PortRange>,
     ca_dir: Option<PathBuf>,
     upstream_proxy_header: Option<HeaderArg>,
+    max_sessions_per_user: Option<usize>,
+    #[serde(deserialize_with = "text")]
+    limit_rate: Option<Rate>,
+    /// Limits of certain users; the first row about a user decides, and without one, what holds for all.
+    limits: Vec<LimitEntry>,
     /// Rules about single commands; the first row that decides wins.
     commands: Vec<CommandEntry>,
     /// Reverse: groups of servers by name.
     servers: BTreeMap<String, ServersEntry>,
     /// Reverse: whom each group serves; the first row that fits decides.
     routes: Vec<RouteEntry>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LimitEntry {
+    users: Vec<String>,
+    sessions: Option<usize>,
+    #[serde(deserialize_with = "text")]
+    rate: Option<Rate>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +115,7 @@ impl Settings {
             rules: commands::rules(&args.deny, &[&file.commands])?.into(),
         };
         let kind = kind(&args, &file, &filter)?;
+        let user_limits = user_limits(&args, &file);
         let users = either(args.users, file.users);
         if !users.is_empty() && !matches!(kind, Kind::Forward(_)) {
             bail!(
@@ -108,6 +127,7 @@ impl Settings {
             service: args.service.over(common)?,
             users,
             inspect,
+            user_limits,
             filter,
             upstream_tls: args.upstream_tls.or(file.upstream_tls).unwrap_or_default(),
             upstream_ca: args.upstream_ca.or(file.upstream_ca),
@@ -120,6 +140,19 @@ impl Settings {
             upstream_header: args.upstream_proxy_header.or(file.upstream_proxy_header),
         })
     }
+}
+
+/// The rows of the file, and last what holds for everybody. What a row leaves out is as for everybody.
+fn user_limits(args: &ProxyArgs, file: &File) -> Vec<UserLimit> {
+    let sessions = args.max_sessions_per_user.or(file.max_sessions_per_user).unwrap_or_default();
+    let rate = args.limit_rate.or(file.limit_rate).map(|rate| rate.0);
+    let row = |entry: &LimitEntry| UserLimit {
+        users: entry.users.clone(),
+        sessions: entry.sessions.unwrap_or(sessions),
+        rate: entry.rate.map(|rate| rate.0).or(rate),
+    };
+    let rows = file.limits.iter().map(row);
+    rows.chain([UserLimit { users: Vec::new(), sessions, rate }]).collect()
 }
 
 /// Who looks into files. A flag overrules the file.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use portway_interpreter::End;
 
 use super::{Server, Session};
+use crate::quota::Allowance;
 use crate::routes::{Caller, Place, Scheme};
 use crate::upstream::{Goal, Lost, NoServer, Upstream, Wanted};
 use crate::{Allow, Denied, Destination, Kind, ServerTlsChoice};
@@ -141,6 +142,7 @@ impl Session {
             accepted: Vec::new(),
             directory: None,
             _place: place,
+            allowance: Allowance::default(),
         }));
         Ok(Ok(()))
     }

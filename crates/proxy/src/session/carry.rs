@@ -32,6 +32,8 @@ pub(super) struct Carry {
     pub(super) server_ip: IpAddr,
     /// How long a data connection may take to come, or stand still.
     pub(super) patience: Duration,
+    /// Octets per second at most.
+    pub(super) limit_rate: Option<u64>,
     /// Who looks into the file.
     pub(super) inspection: Option<Inspection>,
     /// Octets at the beginning that only the inspection sees.
@@ -75,7 +77,17 @@ impl Carry {
     /// `go` is notified when the server has said that it begins. A client in active mode is connected to only
     /// then, so that no connection tells it of a transfer that never was.
     pub(super) async fn run(self, go: &Notify, progress: &Progress) -> Carried {
-        let Self { way, client, server, server_tls, server_ip, patience, mut inspection, leave_out } = self;
+        let Self {
+            way,
+            client,
+            server,
+            server_tls,
+            server_ip,
+            patience,
+            limit_rate,
+            mut inspection,
+            leave_out,
+        } = self;
         let mut facts = BothFacts::default();
         let server_side = async {
             let link = match server {
@@ -112,7 +124,7 @@ impl Carry {
             RelayError::To(failure) => on(to_client, failure),
             RelayError::Watcher(failure) => Broken::Content(format!("on the inspection's side, {failure}")),
         };
-        let options = || Options { stall: patience, ..Options::default() };
+        let options = || Options { stall: patience, limit_rate, ..Options::default() };
         let result = async {
             let held = match &mut inspection {
                 None => relay(&mut from, &mut to, options(), progress).await.map(|_| None).map_err(blame)?,

@@ -14,6 +14,7 @@ use portway_interpreter::End;
 use super::Session;
 use crate::Kind;
 use crate::login::{Step, Then};
+use crate::quota::{Allowance, TooMany};
 use crate::upstream::NoServer;
 
 impl Session {
@@ -45,6 +46,12 @@ impl Session {
             Step::Refuse(why) => self.client.say(Code::NOT_LOGGED_IN, why),
             Step::Check { name, secret, then } => {
                 if self.check(&name, &secret).await? {
+                    // A second login gives the place of the first back.
+                    self.account = Allowance::default();
+                    match self.shared.config.user_limits.admit_account(&name) {
+                        Ok(allowance) => self.account = allowance,
+                        Err(full) => return self.too_many(full),
+                    }
                     self.login.checked();
                     return self.go(then).await;
                 }
@@ -166,6 +173,9 @@ impl Session {
                 None => return Ok(()),
                 Some(server) => match self.client.control.attend(server.leg.protect()).await? {
                     Ok(()) => {
+                        if let Err(full) = self.take_place() {
+                            return self.too_many(full);
+                        }
                         self.is_in();
                         self.pass_reply(reply);
                         return Ok(());
@@ -198,6 +208,32 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Takes the user's place among those that it may have here.
+    fn take_place(&mut self) -> Result<(), TooMany> {
+        let Some(server) = &mut self.upstream else { return Ok(()) };
+        server.allowance = Allowance::default();
+        // All servers behind a reverse proxy are taken to have the same users.
+        let at = match self.shared.config.kind {
+            Kind::Reverse(_) => None,
+            Kind::Forward(_) | Kind::Transparent(_) => Some(server.leg.peer().ip().to_canonical()),
+        };
+        let limits = &self.shared.config.user_limits;
+        server.allowance = limits.admit_user(&server.user, server.leg.host(), at)?;
+        Ok(())
+    }
+
+    fn too_many(&mut self, full: TooMany) -> Result<(), End> {
+        self.client.record(Refused {
+            session: Some(self.client.entry.id()),
+            peer: self.client.peer.ip().to_canonical(),
+            what: "login",
+            why: "too_many_of_user",
+        });
+        self.leave_server();
+        self.client.say(Code::UNAVAILABLE, format_args!("There are {full}; closing."));
+        Err(End::REFUSED)
     }
 
     /// The server let the user in.

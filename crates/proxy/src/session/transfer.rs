@@ -105,6 +105,7 @@ impl Session {
             server_tls: server.leg.data_tls(),
             server_ip: server.leg.peer().ip(),
             patience,
+            limit_rate: [self.account.rate, server.allowance.rate].into_iter().flatten().min(),
             inspection,
             leave_out,
         };
