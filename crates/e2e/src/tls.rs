@@ -1,6 +1,7 @@
 //! A TLS client that takes tickets once, as its specification advises (RFC 8446 §C.4).
 
 use std::net::{IpAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -45,8 +46,16 @@ impl Tls {
     /// # Errors
     /// When that cannot be read.
     pub fn new(certificate: &Certificate, options: TlsOptions) -> Result<Self> {
+        Self::trusting(&certificate.authority(), options)
+    }
+
+    /// A client that trusts this authority alone, PEM.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn trusting(authority: &Path, options: TlsOptions) -> Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(certificate.authority())?)?;
+        roots.add(CertificateDer::from_pem_file(authority)?)?;
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         if options.aes128 {
             let alike = [

@@ -28,7 +28,7 @@ mod status;
 mod trail;
 
 pub use agents::Agents;
-pub use bridge::{Bridge, Handover};
+pub use bridge::{Bridge, Entrusted, Handover};
 pub use config::{GateConfig, ROUTING_TABLE, SOCKET_MARK};
 pub use gate::{Gate, GateError, Prepared};
 pub use inspect::{Inspect, InspectConfig, MidStream, PreparedInspect};

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::bridge::Handover;
+use crate::bridge::{Entrusted, Handover};
 use crate::gate::Shared;
 use crate::ledger::{Asking, Ledger};
 use crate::records::{Found, Records};
@@ -204,11 +204,16 @@ impl Session {
 
     /// The server hears no more from here: the bridge asks for a session of its own.
     async fn hand_over(self) -> io::Result<()> {
-        let Self { shared, row, client, server, client_addr, implicit, entry, .. } = self;
+        let Self { shared, row, client, server, client_addr, implicit, entry, number, .. } = self;
         drop(server);
         if let Some(bridge) = &shared.bridge {
             let (server, seen_as) = (row.server, row.server_seen_as);
-            bridge.serve(Handover { stream: client, client: client_addr, server, seen_as, implicit }).await;
+            let ledger = Arc::clone(&shared.ledger);
+            let entrusted = Entrusted { ledger, session: number, client: client_addr.ip() };
+            let stream = client;
+            bridge
+                .serve(Handover { stream, client: client_addr, server, seen_as, implicit, entrusted })
+                .await;
         }
         drop(entry);
         Ok(())

@@ -5,6 +5,7 @@ mod ca;
 mod commands;
 mod config;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -159,6 +160,7 @@ fn leg(settings: &Settings) -> Result<LegConfig> {
         named_authority: settings.upstream_ca.is_some(),
         mode: settings.upstream_mode.into(),
         header: settings.upstream_header.map(Into::into),
+        denied_ports: BTreeSet::new(),
         active_ports: settings.upstream_active_ports.clone(),
         timeouts: LegTimeouts::default(),
     })

@@ -1,5 +1,6 @@
 //! What a proxy is made of.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub struct LegConfig {
     /// Tell the server by a PROXY header whose connection it is. Default `None`. Data connections still come from
     /// this proxy: a server that insists on the client's address for them must be told to let ours in.
     pub header: Option<ProxyHeader>,
+    /// Ports that no data connection leads to, besides those below 1024; on either leg. Default none.
+    pub denied_ports: BTreeSet<u16>,
     /// Ports to listen on in active mode. Default `None`: any.
     pub active_ports: Option<RangeInclusive<u16>>,
     /// How long a server's silence is borne.

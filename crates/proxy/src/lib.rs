@@ -33,4 +33,4 @@ pub use proxy::Proxy;
 pub use quota::{UserLimit, UserLimits};
 pub use routes::{Balance, Group, Match, Route, Routes, Scheme, Target, TargetError};
 pub use rules::{CommandRule, RuleAction, VerbPattern, VerbPatternError};
-pub use takeover::Takeover;
+pub use takeover::{Origin, Takeover};

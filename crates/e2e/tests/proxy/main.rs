@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod breadth;
+mod bridge;
 mod clients;
 mod content;
 mod conversion;

@@ -47,6 +47,9 @@ fn a_client_that_knows_of_no_proxy_is_served_in_every_mode_and_its_tls_is_looked
         let any: [IpAddr; 2] = ["0.0.0.0".parse().unwrap(), "::".parse().unwrap()];
         let flags = ["--transparent", "--upstream-ca", &authority, "--ca-dir", &ca];
         let proxy = Proxy::without_certificate(&any, &flags).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
+        // CAP_NET_RAW bears the addresses of others, CAP_NET_BIND_SERVICE the ports; there is no CAP_NET_ADMIN.
+        assert!(status.contains("CapEff:\t0000000000002400"), "{status}");
         let (v4, v6) = (proxy.at(any[0], false).unwrap().port(), proxy.at(any[1], false).unwrap().port());
         for family in ["-4", "-6"] {
             run(&format!("ip {family} rule add fwmark 1 lookup 100"));

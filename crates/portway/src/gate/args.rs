@@ -8,6 +8,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use portway_data::Network;
 use portway_nft::paste::Firewall;
 
+use crate::service::ProofArg;
+
 use crate::service::PortRange;
 
 /// `portway gate`.
@@ -66,6 +68,11 @@ pub(crate) struct RunArgs {
     /// trusts]
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_ca: Option<PathBuf>,
+    /// With `bridge`: what a client's data connection must show: that it resumes the TLS session of its control
+    /// connection, always (`required`) or once the client has shown that it does (`auto`); or its address alone
+    /// [default: auto]
+    #[arg(long, value_enum)]
+    pub(crate) data_proof: Option<ProofArg>,
     /// Refuse CCC, with which a session under TLS becomes readable again
     #[arg(long)]
     pub(crate) no_ccc: bool,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use portway_accounts::Throttle;
-use portway_data::{Broker, BrokerConfig, OwnListeners};
-use portway_gate::{Bridge, GateConfig, Handover};
+use portway_data::{Broker, BrokerConfig, OwnListeners, Proof};
+use portway_gate::{Bridge, Entrusted, GateConfig, Handover};
 use portway_interpreter::{Parts, Timeouts};
 use portway_net::{ClientTls, ClientTlsOptions, Identity, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
 use portway_proxy::{
-    Allow, Filter, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, ServerTlsChoice, Takeover, UserLimits,
-    WayChoice,
+    Allow, Filter, Kind, LegConfig, LegTimeouts, Origin, Proxy, ProxyConfig, ServerTlsChoice, Takeover,
+    UserLimits, WayChoice,
 };
 
 /// What a bridge needs to know besides the gate's settings.
@@ -23,6 +23,8 @@ pub(crate) struct BridgeSettings {
     pub(crate) ca_dir: PathBuf,
     /// The authorities that servers' certificates must be signed by; `None` takes the system's.
     pub(crate) upstream_ca: Option<PathBuf>,
+    /// What data connections of clients must show.
+    pub(crate) proof: Proof,
 }
 
 /// Whether both authorities are there, before anything is changed.
@@ -45,7 +47,8 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
     let (identity, ..) = Identity::self_signed(&["portway".to_owned()]).context("TLS towards clients")?;
     let tls = ServerTls::new(identity, ServerTlsOptions::default()).context("TLS towards clients")?;
     let client_tls = client_tls(settings)?;
-    let broker = Broker::new(BrokerConfig::default()).context("data ports")?;
+    let broker = Broker::new(BrokerConfig { proof: settings.proof, ..BrokerConfig::default() })
+        .context("data ports")?;
     let parts = Parts {
         policy: Arc::new(Policy { tls: true, ..Policy::default() }),
         broker,
@@ -69,6 +72,7 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
             named_authority: settings.upstream_ca.is_some(),
             mode: WayChoice::Auto,
             header: None,
+            denied_ports: gate.watch.denied_ports.clone(),
             active_ports: None,
             timeouts: LegTimeouts { connect: gate.connect_within, ..LegTimeouts::default() },
         },
@@ -79,7 +83,26 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
     let proxy = Proxy::new(parts, config);
     Ok(Bridge::new(move |handover: Handover| {
         let proxy = proxy.clone();
-        let Handover { stream, client, server, seen_as, implicit } = handover;
-        async move { proxy.take_over(Takeover { stream, client, server, seen_as, implicit }).await }
+        let Handover { stream, client, server, seen_as, implicit, entrusted } = handover;
+        let origin = Arc::new(Book(entrusted));
+        async move { proxy.take_over(Takeover { stream, client, server, seen_as, implicit, origin }).await }
     }))
+}
+
+/// The gate goes on keeping the book of a session that it has handed over.
+#[derive(Debug)]
+struct Book(Entrusted);
+
+impl Origin for Book {
+    fn user(&self, name: &[u8]) {
+        self.0.user(name);
+    }
+
+    fn login_refused(&self) -> bool {
+        self.0.login_refused()
+    }
+
+    fn refused(&self, why: &str) {
+        self.0.refuse(why);
+    }
 }

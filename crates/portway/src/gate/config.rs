@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::args::{AuthTlsArg, Engine, MidStreamArg, RunArgs};
 use super::bridge::BridgeSettings;
-use crate::service::{LogFormatArg, duration, either, texts};
+use crate::service::{LogFormatArg, ProofArg, duration, either, texts};
 
 /// Everything `gate run` needs to know.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ struct File {
     auth_tls: Option<AuthTlsArg>,
     ca_dir: Option<PathBuf>,
     upstream_ca: Option<PathBuf>,
+    data_proof: Option<ProofArg>,
     no_ccc: bool,
     hole_lifetime: Option<String>,
     deny_ports: Vec<u16>,
@@ -94,14 +95,18 @@ impl Settings {
             AuthTlsArg::Bridge if engine == Engine::Inspect => return Err(GateError::Bridge.into()),
             AuthTlsArg::Bridge => AuthTls::Bridge,
         };
+        let proof = args.data_proof.or(file.data_proof);
         let (ca_dir, upstream_ca) = (args.ca_dir.or(file.ca_dir), args.upstream_ca.or(file.upstream_ca));
         let bridge = match gate.watch.auth_tls {
             AuthTls::Bridge => {
                 let ca_dir = ca_dir.unwrap_or_else(|| crate::proxy::CA_DIR.into());
-                Some(BridgeSettings { ca_dir, upstream_ca })
+                let proof = proof.unwrap_or_default().proof();
+                Some(BridgeSettings { ca_dir, upstream_ca, proof })
             }
-            AuthTls::Pass | AuthTls::Refuse if ca_dir.is_some() || upstream_ca.is_some() => {
-                bail!("--ca-dir and --upstream-ca are for --auth-tls bridge")
+            AuthTls::Pass | AuthTls::Refuse
+                if ca_dir.is_some() || upstream_ca.is_some() || proof.is_some() =>
+            {
+                bail!("--ca-dir, --upstream-ca and --data-proof are for --auth-tls bridge")
             }
             AuthTls::Pass | AuthTls::Refuse => None,
         };

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use portway_data::Network;
+use portway_data::{Network, Proof};
 use portway_ops::LogFormat;
 use serde::Deserialize;
 
@@ -95,6 +95,17 @@ pub(crate) enum ProofArg {
     Required,
     /// The address is enough.
     Off,
+}
+
+impl ProofArg {
+    /// What it means.
+    pub(crate) const fn proof(self) -> Proof {
+        match self {
+            Self::Auto => Proof::Auto,
+            Self::Required => Proof::Required,
+            Self::Off => Proof::Off,
+        }
+    }
 }
 
 /// `--log-format`.

@@ -9,7 +9,7 @@ use portway_data::{AnnouncePolicy, BrokerConfig, Network, OwnListeners, PassiveP
 use portway_interpreter::Timeouts;
 use portway_ops::Limits;
 
-use super::{AddressArg, LogFormatArg, ProofArg, ServiceArgs, TlsMode};
+use super::{AddressArg, LogFormatArg, ServiceArgs, TlsMode};
 
 /// Where to listen, how to speak TLS, which data ports to announce, and how long and how much to bear.
 #[derive(Clone, Debug)]
@@ -61,11 +61,7 @@ impl ServiceArgs {
             balancers: either(self.proxy_protocol, file.proxy_protocol),
             tls,
             cert: self.cert.zip(self.key).or(certificate),
-            proof: match self.data_proof.or(file.data_proof).unwrap_or_default() {
-                ProofArg::Auto => Proof::Auto,
-                ProofArg::Required => Proof::Required,
-                ProofArg::Off => Proof::Off,
-            },
+            proof: self.data_proof.or(file.data_proof).unwrap_or_default().proof(),
             ports: ports.map_or(PassivePorts::Auto, |range| PassivePorts::Range(range.0)),
             announce,
             active_source_port: self.active_source_port.or(file.active_source_port).filter(|&port| port != 0),

@@ -1,6 +1,6 @@
 //! Who a command is for: the proxy, the server, or both.
 
-use portway_proto::{Action, Code, Command, Reply, Site};
+use portway_proto::{Action, Announced, Code, Command, Reply, Site};
 
 use portway_interpreter::End;
 
@@ -35,6 +35,13 @@ impl Session {
     async fn serve_line(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
         match command {
             Command::User(_) | Command::Pass(_) | Command::Acct(_) => self.enter(line, command).await,
+            Command::Port(announced) | Command::Eprt(announced) if self.denied_port(&announced).is_some() => {
+                let port = self.denied_port(&announced).unwrap_or_default();
+                let why = format!("port {port} is on the list of denied ports");
+                self.tell_origin(&why);
+                self.client.say(Code::BAD_PARAMETER, format_args!("The firewall's {why}."));
+                Ok(())
+            }
             // What concerns the client's own leg never reaches the server.
             Command::Auth(_)
             | Command::Pbsz(_)
@@ -92,6 +99,12 @@ impl Session {
             Command::Type(_) | Command::Mode(_) | Command::Rest(_) => self.set(line, command).await,
             command => self.pass_on(&command).await.map(drop),
         }
+    }
+
+    /// The port of an announcement, if data connections must not lead there.
+    fn denied_port(&self, announced: &Announced) -> Option<u16> {
+        let port = announced.vet(self.client.peer.ip()).ok()?.addr().port();
+        self.shared.config.leg.denied_ports.contains(&port).then_some(port)
     }
 
     fn takes_open(&self, verb: &[u8], open: &[u8]) -> bool {

@@ -115,6 +115,9 @@ impl Session {
                 if let Some(server) = &mut self.upstream {
                     server.user = name.to_vec();
                 }
+                if let Some(taken) = &self.takeover {
+                    taken.origin.user(name);
+                }
                 self.log_in_with(name, None).await
             }
             Err(error) => self.refuse_server(&error),
@@ -194,6 +197,11 @@ impl Session {
             _ => reply,
         };
         self.log_login(Some("refused_by_server"));
+        if self.takeover.as_ref().is_some_and(|taken| !taken.origin.login_refused()) {
+            let why = "Too many failed logins from your address; try again in some minutes.";
+            self.client.say(Code::UNAVAILABLE, why);
+            return Err(End::REFUSED);
+        }
         // Some servers go on with the old login, and then PASS is answered 230 again.
         if let Some(server) = &mut self.upstream {
             server.user.clone_from(&server.accepted);

@@ -140,6 +140,7 @@ impl Session {
             Ok(Err(tried)) => {
                 let why = format!("no data connection with the server ({tried})");
                 self.client.log_no_channel("server", None, "server_side", &why);
+                self.tell_origin(&why);
                 self.client.say(Code::CANT_OPEN_DATA, format_args!("There is {why}."));
                 return Ok(None);
             }

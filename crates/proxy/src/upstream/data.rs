@@ -118,11 +118,15 @@ impl Upstream {
             Ok(goal) => goal,
             Err(_) => return Ok(Err(Failed::Refused(shown(&reply)))),
         };
+        let port = goal.to.addr().port();
+        if self.leg.denied_ports.contains(&port) {
+            return Ok(Err(Failed::Network(format!("port {port} is on the list of denied ports"))));
+        }
         let within: Duration = self.timeouts.data_connect;
         let from = std::net::SocketAddr::new(self.local.ip(), 0);
         Ok(match Link::connect(goal.to, Some(from), within).await {
             Ok(link) => Ok(Channel::Link(link)),
-            Err(error) => Err(Failed::Network(format!("port {} {error}", goal.to.addr().port()))),
+            Err(error) => Err(Failed::Network(format!("port {port} {error}"))),
         })
     }
 
