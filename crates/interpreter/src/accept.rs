@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::Parts;
+use crate::{Parts, Session};
 
 /// How long a balancer may take to say whose connection it is.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);
@@ -85,21 +85,18 @@ impl Acceptor {
         Shutdown(self.ending.clone())
     }
 
-    /// Accepts until [`Shutdown::begin`], each connection a task that runs what `session` makes of it; then waits for
-    /// the sessions, at most as long as [`Timeouts::drain`](crate::Timeouts) says. Returns whether all of them ended
-    /// by themselves.
-    pub async fn serve<F>(
+    /// Accepts until [`Shutdown::begin`], each connection a task that runs the session that `open` makes of it; then
+    /// waits for the sessions, at most as long as [`Timeouts::drain`](crate::Timeouts) says. Returns whether all of them
+    /// ended by themselves.
+    pub async fn serve<S: Session + 'static>(
         &self,
         listeners: Vec<Listener>,
-        session: impl Fn(Arrival) -> F + Clone + Send + Sync + 'static,
-    ) -> bool
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+        open: impl Fn(Arrival) -> Option<S> + Clone + Send + Sync + 'static,
+    ) -> bool {
         let mut accepting = tokio::task::JoinSet::new();
         for listener in listeners {
-            let (acceptor, session) = (self.clone(), session.clone());
-            accepting.spawn(async move { acceptor.accept(listener, session).await });
+            let (acceptor, open) = (self.clone(), open.clone());
+            accepting.spawn(async move { acceptor.accept(listener, open).await });
         }
         let mut ending = self.ending.subscribe();
         // The sender lives in `self`, so the only way out is the request to end.
@@ -122,16 +119,14 @@ impl Acceptor {
         Some(self.arrival(stream, (peer, reached), implicit_tls, place))
     }
 
-    async fn accept<F>(
+    async fn accept<S: Session + 'static>(
         &self,
         listener: Listener,
-        session: impl Fn(Arrival) -> F + Clone + Send + Sync + 'static,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
+        open: impl Fn(Arrival) -> Option<S> + Clone + Send + Sync + 'static,
+    ) {
         loop {
             match listener.socket.accept().await {
-                Ok((stream, peer)) => self.receive(stream, peer, listener.implicit_tls, session.clone()),
+                Ok((stream, peer)) => self.receive(stream, peer, listener.implicit_tls, open.clone()),
                 Err(error) if is_connections_own(&error) => {}
                 Err(error) => {
                     // Out of descriptors or memory: the listener survives, and waits for some to come back.
@@ -144,17 +139,15 @@ impl Acceptor {
     }
 
     /// Finds out whose connection it is.
-    fn receive<F>(
+    fn receive<S: Session + 'static>(
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
         implicit_tls: bool,
-        session: impl Fn(Arrival) -> F + Send + Sync + 'static,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
+        open: impl Fn(Arrival) -> Option<S> + Send + Sync + 'static,
+    ) {
         if !is_balancer(&self.parts.balancers, peer) {
-            return self.admit(stream, (peer, None), implicit_tls, session);
+            return self.admit(stream, (peer, None), implicit_tls, open);
         }
         let acceptor = self.clone();
         // The others do not wait for a balancer that is slow to say it.
@@ -162,7 +155,7 @@ impl Acceptor {
             match forwarded(&acceptor.parts.balancers, &mut stream, peer).await {
                 Ok(told) => {
                     let from = told.map_or((peer, None), |told| (told.client, Some(told.reached)));
-                    acceptor.admit(stream, from, implicit_tls, session);
+                    acceptor.admit(stream, from, implicit_tls, open);
                 }
                 Err(error) => {
                     let detail = format!("{} sent no PROXY header and was closed: {error}", peer.ip());
@@ -173,15 +166,13 @@ impl Acceptor {
         });
     }
 
-    fn admit<F>(
+    fn admit<S: Session + 'static>(
         &self,
         stream: TcpStream,
         from: (SocketAddr, Option<SocketAddr>),
         implicit_tls: bool,
-        session: impl Fn(Arrival) -> F,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
+        open: impl Fn(Arrival) -> Option<S>,
+    ) {
         let (peer, _) = from;
         let Some(draining) = self.drain.ticket() else { return };
         let counted = match self.parts.limits.admit(peer.ip()) {
@@ -200,7 +191,8 @@ impl Acceptor {
             }
         };
         let place = Place { _counted: Some(counted), _draining: draining };
-        tokio::spawn(session(self.arrival(stream, from, implicit_tls, place)));
+        let Some(mut session) = open(self.arrival(stream, from, implicit_tls, place)) else { return };
+        tokio::spawn(async move { session.run().await });
     }
 
     fn arrival(

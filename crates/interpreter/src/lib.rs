@@ -7,6 +7,7 @@
 mod accept;
 mod channel;
 mod connection;
+mod door;
 mod during;
 mod end;
 mod parts;
@@ -16,6 +17,7 @@ mod session;
 pub use accept::{Acceptor, Arrival, Listener, Shutdown, forwarded};
 pub use channel::{Kept, Pending};
 pub use connection::ControlConnection;
+pub use door::{Door, NotIn};
 pub use end::End;
 pub use parts::{Parts, Timeouts};
 pub use record::{TransferRecord, capitalized};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use portway_accounts::{Accounts, Rights, Secret, Throttle};
 use portway_data::{Broker, OwnListeners};
-use portway_interpreter::Parts;
+use portway_interpreter::{Door, Parts};
 use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Log, Registry, Sink};
 use portway_proto::Policy;
@@ -78,8 +78,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
     };
     let config = ProxyConfig {
         kind: settings.kind,
-        accounts: accounts.map(Arc::new),
-        throttle: Throttle::default(),
+        door: accounts.map(|accounts| Door::new(accounts, Throttle::default())),
         leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
         leg,
         user_limits: UserLimits::new(settings.user_limits.clone()),

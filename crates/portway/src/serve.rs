@@ -13,11 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use arc_swap::ArcSwap;
 use portway_accounts::Throttle;
 use portway_admin::{Admin, Facts};
 use portway_data::{Broker, BrokerConfig, OwnListeners};
-use portway_interpreter::Parts;
+use portway_interpreter::{Door, Parts};
 use portway_net::{ServerTls, ServerTlsOptions};
 use portway_ops::{Listening, Log, Notice, Registry, Shown, Sink, Start, Warning, Xferlog};
 use portway_proto::Policy;
@@ -106,8 +105,8 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
         log: log.clone(),
         timeouts: service.timeouts(),
     };
-    let accounts = ArcSwap::from_pointee(accounts);
-    let server = Server::new(parts, ServerConfig { accounts, throttle: Throttle::default(), storage });
+    let door = Door::new(accounts, Throttle::default());
+    let server = Server::new(parts, ServerConfig { door, storage });
     let watched = log.clone();
     let facts = Facts::new(server.parts().registry.clone(), log.clone())
         .with_verdict(move || watched.diagnosis().verdict());
@@ -134,7 +133,7 @@ fn reload(server: &Server, settings: &Settings, log: &Log) {
     match settings.with_users_of_file().and_then(|now| now.map(|now| users::accounts(&now)).transpose()) {
         Ok(Some((accounts, _))) => {
             // Who is logged in stays so.
-            server.config().accounts.store(Arc::new(accounts));
+            server.config().door.replace(accounts);
             log.record(Notice { what: "reloaded", detail: Shown::from("users") });
         }
         Ok(None) => {}

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_accounts::{Accounts, Throttle};
 use portway_data::OwnListeners;
+use portway_interpreter::Door;
 use portway_net::{ClientTls, Leaves};
 
 use crate::{Allow, Filter, Inspect, Routes, UserLimits};
@@ -16,9 +16,7 @@ pub struct ProxyConfig {
     /// Whose proxy it is.
     pub kind: Kind,
     /// Who may use the proxy; `None` lets everybody.
-    pub accounts: Option<Arc<Accounts>>,
-    /// Who has failed to log in at the proxy.
-    pub throttle: Throttle,
+    pub door: Option<Door>,
     /// Makes certificates in the name of the servers that clients ask for; `None` shows our own always.
     pub leaves: Option<Arc<Leaves>>,
     /// The leg towards servers.

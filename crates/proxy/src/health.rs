@@ -7,7 +7,7 @@ use std::time::Duration;
 use portway_interpreter::Parts;
 use portway_ops::{Notice, Shown, Warning};
 
-use crate::proxy::Shared;
+use crate::ProxyConfig;
 use crate::routes::{Scheme, Server};
 use crate::upstream::{Goal, NoServer, Upstream, Wanted};
 use crate::{Destination, Kind};
@@ -16,8 +16,8 @@ use crate::{Destination, Kind};
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Checks all servers again and again; ends at once where there is nothing to choose from.
-pub(crate) async fn watch(shared: Arc<Shared>, parts: Arc<Parts>) {
-    let Kind::Reverse(routes) = &shared.config.kind else { return };
+pub(crate) async fn watch(config: Arc<ProxyConfig>, parts: Arc<Parts>) {
+    let Kind::Reverse(routes) = &config.kind else { return };
     let servers = routes.servers();
     if servers.len() < 2 {
         return;
@@ -25,7 +25,7 @@ pub(crate) async fn watch(shared: Arc<Shared>, parts: Arc<Parts>) {
     loop {
         tokio::time::sleep(EVERY).await;
         for server in &servers {
-            let found = check(&shared, server).await;
+            let found = check(&config, server).await;
             let place = Destination { host: server.target.host.clone(), port: server.target.port };
             if !server.is_found(found.is_ok()) {
                 continue;
@@ -45,7 +45,7 @@ pub(crate) async fn watch(shared: Arc<Shared>, parts: Arc<Parts>) {
 }
 
 /// Whether the server greets.
-async fn check(shared: &Shared, server: &Server) -> Result<(), NoServer> {
+async fn check(config: &ProxyConfig, server: &Server) -> Result<(), NoServer> {
     let target = &server.target;
     let unknown = |source| NoServer::UnknownHost { host: target.host.clone(), source };
     let addresses: Vec<SocketAddr> =
@@ -53,7 +53,7 @@ async fn check(shared: &Shared, server: &Server) -> Result<(), NoServer> {
     let tls = if target.scheme == Scheme::Ftps { Wanted::Implicit } else { Wanted::Nothing };
     // With a header of its own it would be somebody's session.
     let goal = Goal { host: target.host.clone(), addresses, tls, client: None, bears: None };
-    let upstream = Upstream::open(&goal, &shared.config.leg).await?;
+    let upstream = Upstream::open(&goal, &config.leg).await?;
     upstream.quit().await;
     Ok(())
 }

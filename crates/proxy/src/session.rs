@@ -17,8 +17,8 @@ use portway_interpreter::{Arrival, ControlConnection, End, Pending};
 use portway_ops::{Shown, UpstreamFailed};
 use portway_proto::{Action, Code, Command, RawReply, Reply};
 
+use crate::ProxyConfig;
 use crate::login::Login;
-use crate::proxy::Shared;
 use crate::quota::Allowance;
 use crate::routes::Place;
 use crate::upstream::{Lost, Upstream};
@@ -26,7 +26,7 @@ use crate::{Filter, Kind};
 
 /// The state that belongs to one control connection.
 pub(crate) struct Session {
-    shared: Arc<Shared>,
+    config: Arc<ProxyConfig>,
     /// The leg towards the client: what it says about that is judged there.
     client: ControlConnection,
     /// Where the client's connection was on its way to; our own address but for a transparent proxy.
@@ -69,7 +69,7 @@ impl portway_interpreter::Session for Session {
         if self.client.implicit_tls {
             self.start_tls().await?;
         }
-        let text = match self.shared.config.kind {
+        let text = match self.config.kind {
             Kind::Forward(_) => "portway FTP proxy ready: log in as name@host, or send OPEN host.",
             Kind::Reverse(_) | Kind::Transparent(_) => "FTP server ready.",
         };
@@ -97,11 +97,10 @@ impl portway_interpreter::Session for Session {
 
 impl Session {
     /// A session on a fresh connection; `None` if that has died in the queue, and nobody is there to serve.
-    pub(crate) fn open(shared: Arc<Shared>, arrival: Arrival) -> Option<Self> {
+    pub(crate) fn open(config: Arc<ProxyConfig>, arrival: Arrival) -> Option<Self> {
         let local = arrival.stream.local_addr().ok()?;
         let called = portway_net::translated_from(&arrival.stream, local).unwrap_or(local);
-        let config = &shared.config;
-        let guarded = config.accounts.is_some() && matches!(config.kind, Kind::Forward(_));
+        let guarded = config.door.is_some() && matches!(config.kind, Kind::Forward(_));
         Some(Self {
             client: ControlConnection::open(arrival)?,
             called,
@@ -111,7 +110,7 @@ impl Session {
             host: None,
             upstream: None,
             filter: config.filter.clone(),
-            shared,
+            config,
         })
     }
 
@@ -142,7 +141,7 @@ impl Session {
     }
 
     async fn start_tls(&mut self) -> Result<(), End> {
-        let tls = self.client.parts.tls.as_ref().map(|server| match &self.shared.config.leaves {
+        let tls = self.client.parts.tls.as_ref().map(|server| match &self.config.leaves {
             Some(leaves) => {
                 let called = self.client.reached.unwrap_or(self.called).ip().to_canonical();
                 server.control_as(leaves, &called.to_string())
@@ -156,7 +155,7 @@ impl Session {
     fn server_lost(&mut self, lost: &Lost) -> Result<(), End> {
         self.log_lost(lost);
         self.leave_server();
-        if matches!(self.shared.config.kind, Kind::Forward(_)) {
+        if matches!(self.config.kind, Kind::Forward(_)) {
             self.client.say(
                 Code::UNAVAILABLE,
                 format_args!("{lost}; OPEN a server or log in as name@host to go on."),
@@ -181,7 +180,7 @@ impl Session {
     /// Forgets the server and all that belongs to the login there.
     fn leave_server(&mut self) {
         self.client.pending = Pending::Nothing;
-        self.filter = self.shared.config.filter.clone();
+        self.filter = self.config.filter.clone();
         if self.client.dialogue.user().is_some() {
             self.client.may_log_in_again();
         }

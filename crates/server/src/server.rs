@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use portway_accounts::{Accounts, Throttle};
-use portway_interpreter::{Acceptor, Listener, Parts, Session as _, Shutdown};
+use portway_interpreter::{Acceptor, Door, Listener, Parts, Shutdown};
 use portway_vfs::Vfs;
 
 use crate::session::Session;
@@ -12,10 +10,8 @@ use crate::turns::Turns;
 
 /// What a server has besides the [`Parts`] of all who play one.
 pub struct ServerConfig {
-    /// Who may log in; swapped when the settings are read again, and then for new logins only.
-    pub accounts: ArcSwap<Accounts>,
-    /// Who has failed to.
-    pub throttle: Throttle,
+    /// Who may log in.
+    pub door: Door,
     /// What is served; a user sees it from his home on.
     pub storage: Arc<dyn Vfs>,
 }
@@ -32,8 +28,7 @@ impl Server {
     /// A server with these parts.
     #[must_use]
     pub fn new(parts: Parts, config: ServerConfig) -> Self {
-        let turns = Arc::new(Turns::new(config.accounts.load().cost().at_once));
-        Self { acceptor: Acceptor::new(parts), shared: Arc::new(config), turns }
+        Self { acceptor: Acceptor::new(parts), shared: Arc::new(config), turns: Arc::new(Turns::new()) }
     }
 
     /// The handle that ends it.
@@ -58,14 +53,8 @@ impl Server {
     /// themselves.
     pub async fn serve(&self, listeners: Vec<Listener>) -> bool {
         let (shared, turns) = (Arc::clone(&self.shared), Arc::clone(&self.turns));
-        let session = move |arrival| {
-            let session = Session::open(Arc::clone(&shared), Arc::clone(&turns), arrival);
-            async move {
-                if let Some(mut session) = session {
-                    session.run().await;
-                }
-            }
-        };
-        self.acceptor.serve(listeners, session).await
+        self.acceptor
+            .serve(listeners, move |arrival| Session::open(Arc::clone(&shared), Arc::clone(&turns), arrival))
+            .await
     }
 }

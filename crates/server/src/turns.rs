@@ -10,8 +10,6 @@ const STORAGE: usize = 64;
 
 /// One for each kind of work: a crowd that waits for one of them does not hold up the others.
 pub(crate) struct Turns {
-    /// Checks of passwords, as many as run side by side anyway.
-    pub(crate) passwords: Kind,
     /// Digests of whole files, one per processor.
     pub(crate) digests: Kind,
     /// Everything else that may block long.
@@ -28,13 +26,9 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    pub(crate) fn new(passwords: NonZeroUsize) -> Self {
+    pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self {
-            passwords: Kind::of(passwords.get()),
-            digests: Kind::of(processors),
-            storage: Kind::of(STORAGE),
-        }
+        Self { digests: Kind::of(processors), storage: Kind::of(STORAGE) }
     }
 }
 

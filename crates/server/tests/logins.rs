@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, Site};
+use common::{PATIENCE, Site, accounts};
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle, ThrottlePolicy};
-use portway_interpreter::Timeouts;
+use portway_interpreter::{Door, Timeouts};
 
 #[tokio::test]
 async fn who_logs_out_late_has_time_to_log_in_again() {
@@ -88,7 +88,7 @@ fn throttle(failures: u32) -> Throttle {
 
 #[tokio::test]
 async fn an_anonymous_login_does_not_forgive_wrong_guesses() {
-    let site = Site::with(|_, config| config.throttle = throttle(3));
+    let site = Site::with(|_, config| config.door = Door::new(accounts(Rights::FULL), throttle(3)));
     for guess in 0..3 {
         let mut client = site.connect().await;
         client.send(&["USER anonymous", "PASS a@b", "USER ann", "PASS wrong"]).await;
@@ -103,13 +103,11 @@ async fn an_anonymous_login_does_not_forgive_wrong_guesses() {
 async fn guessing_on_many_connections_at_once_buys_no_more_guesses() {
     const LIMIT: u32 = 5;
     let site = Site::with(|_, config| {
-        config.throttle = throttle(LIMIT);
         // Long enough for all to be waiting at the same time.
         let effort = Effort { memory_kib: 1024, passes: 2 };
         let accounts = Accounts::with_effort(effort).expect("accounts");
-        config.accounts = arc_swap::ArcSwap::from_pointee(
-            accounts.user("ann", &Secret::from("x"), Rights::FULL).expect("ann"),
-        );
+        let accounts = accounts.user("ann", &Secret::from("x"), Rights::FULL).expect("ann");
+        config.door = Door::new(accounts, throttle(LIMIT));
     });
     let mut clients = Vec::new();
     for _ in 0..60 {

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Client, PATIENCE, Site, accounts};
-use portway_accounts::Rights;
+use portway_accounts::{Rights, Throttle};
+use portway_interpreter::Door;
 use tokio::io::AsyncWriteExt;
 
 /// Sends one upload; its final code.
@@ -19,7 +20,7 @@ async fn store(client: &mut Client, line: &str) -> u16 {
 }
 
 async fn with_rights(rights: Rights) -> (Site, Client) {
-    let site = Site::with(|_, config| config.accounts = arc_swap::ArcSwap::from_pointee(accounts(rights)));
+    let site = Site::with(|_, config| config.door = Door::new(accounts(rights), Throttle::default()));
     site.put("f", b"content");
     let client = site.ann().await;
     (site, client)

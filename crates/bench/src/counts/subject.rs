@@ -8,10 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle};
 use portway_data::{Broker, BrokerConfig};
-use portway_interpreter::{Listener, Parts, Timeouts};
+use portway_interpreter::{Door, Listener, Parts, Timeouts};
 use portway_net::{Identity, ServerTls, ServerTlsOptions};
 use portway_ops::{Limits, Log, LogFormat, Registry, Sink};
 use portway_proto::Policy;
@@ -43,11 +42,8 @@ pub(super) fn serve(chain: &Path, key: &Path) -> Result<()> {
             log: Log::new(LogFormat::Text, Sink::writer(std::io::sink()))?,
             timeouts: Timeouts::default(),
         };
-        let config = ServerConfig {
-            accounts: ArcSwap::from_pointee(accounts),
-            throttle: Throttle::default(),
-            storage: Arc::new(files()?),
-        };
+        let config =
+            ServerConfig { door: Door::new(accounts, Throttle::default()), storage: Arc::new(files()?) };
         let server = Server::new(parts, config);
         let socket = portway_net::listen((Ipv4Addr::LOCALHOST, 0).into())?;
         println!("{}", socket.local_addr()?);

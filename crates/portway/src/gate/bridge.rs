@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use portway_accounts::Throttle;
 use portway_data::{Broker, BrokerConfig, OwnListeners, Proof};
 use portway_gate::{Bridge, Entrusted, GateConfig, Handover};
 use portway_interpreter::{Parts, Timeouts};
@@ -62,8 +61,7 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
     };
     let config = ProxyConfig {
         kind: Kind::Transparent(Allow::default()),
-        accounts: None,
-        throttle: Throttle::default(),
+        door: None,
         user_limits: UserLimits::default(),
         leaves: Some(leaves),
         leg: LegConfig {

@@ -22,9 +22,9 @@ impl Session {
     /// Connects to where the client of a forward proxy wants to go.
     pub(super) async fn connect_to(&mut self, to: &Destination) -> Result<Result<(), NoServer>, End> {
         self.leave_server();
-        let Kind::Forward(allow) = &self.shared.config.kind else { return Ok(Err(NoServer::NoneLeft)) };
-        let own = &self.shared.config.own_listeners;
-        let (home, limit) = (self.client.local.ip(), self.shared.config.leg.timeouts.connect);
+        let Kind::Forward(allow) = &self.config.kind else { return Ok(Err(NoServer::NoneLeft)) };
+        let own = &self.config.own_listeners;
+        let (home, limit) = (self.client.local.ip(), self.config.leg.timeouts.connect);
         let judged = async {
             let addresses = timeout(limit, resolve(&to.host, to.port))
                 .await
@@ -42,7 +42,7 @@ impl Session {
     /// Connects to where the client's connection was on its way to.
     async fn connect_as_called(&mut self, allow: &Allow) -> Result<Result<(), NoServer>, End> {
         let to = self.called;
-        let own = &self.shared.config.own_listeners;
+        let own = &self.config.own_listeners;
         let judged = match own.leads_here(to, self.client.local.ip()) {
             true => Err(Denied::Ourselves(to)),
             false => allow.judge_called(to),
@@ -65,8 +65,8 @@ impl Session {
     /// Connects to the server that the routes choose for this user, or to the next one that is alive.
     pub(super) async fn connect_for(&mut self, user: &[u8]) -> Result<Result<(), NoServer>, End> {
         self.leave_server();
-        let shared = std::sync::Arc::clone(&self.shared);
-        let routes = match &shared.config.kind {
+        let config = std::sync::Arc::clone(&self.config);
+        let routes = match &config.kind {
             Kind::Reverse(routes) => routes,
             Kind::Transparent(allow) => return self.connect_as_called(allow).await,
             Kind::Forward(_) => return Ok(Err(NoServer::NoneLeft)),
@@ -118,14 +118,14 @@ impl Session {
     }
 
     async fn reach(&mut self, goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
-        let shared = std::sync::Arc::clone(&self.shared);
-        let opening = Upstream::open(&goal, &shared.config.leg);
+        let config = std::sync::Arc::clone(&self.config);
+        let opening = Upstream::open(&goal, &config.leg);
         let leg = match self.client.control.attend(opening).await? {
             Ok(leg) => leg,
             Err(error) => return Ok(Err(self.no_server(&goal.host, error))),
         };
         // Another address of this machine's: nothing told so before the kernel gave us the same one.
-        if shared.config.own_listeners.leads_here(leg.peer(), leg.local().ip()) {
+        if config.own_listeners.leads_here(leg.peer(), leg.local().ip()) {
             return Ok(Err(self.no_server(&goal.host, Denied::Ourselves(leg.peer()).into())));
         }
         self.client.record(UpstreamOpened {
@@ -149,7 +149,7 @@ impl Session {
 
     /// Whether the leg begins TLS; never less than the client has, unless the administrator says so.
     fn wanted(&self, scheme: Scheme) -> Wanted {
-        let leg = &self.shared.config.leg;
+        let leg = &self.config.leg;
         match (scheme, leg.tls) {
             (Scheme::Ftps, _) => Wanted::Implicit,
             (Scheme::Ftpes, _) | (_, ServerTlsChoice::Required) => Wanted::Explicit,

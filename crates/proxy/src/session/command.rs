@@ -104,11 +104,11 @@ impl Session {
     /// The port of an announcement, if data connections must not lead there.
     fn denied_port(&self, announced: &Announced) -> Option<u16> {
         let port = announced.vet(self.client.peer.ip()).ok()?.addr().port();
-        self.shared.config.leg.denied_ports.contains(&port).then_some(port)
+        self.config.leg.denied_ports.contains(&port).then_some(port)
     }
 
     fn takes_open(&self, verb: &[u8], open: &[u8]) -> bool {
-        matches!(self.shared.config.kind, Kind::Forward(_)) && verb.eq_ignore_ascii_case(open)
+        matches!(self.config.kind, Kind::Forward(_)) && verb.eq_ignore_ascii_case(open)
     }
 
     /// Has the server answer, and passes its reply on. The code that the client got.
@@ -146,9 +146,7 @@ impl Session {
             self.client.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
             return Ok(());
         }
-        if matches!(command, Command::Mode(portway_proto::Mode::Deflate))
-            && self.shared.config.inspect.is_some()
-        {
+        if matches!(command, Command::Mode(portway_proto::Mode::Deflate)) && self.config.inspect.is_some() {
             let text = "MODE: only S (stream) passes the proxy, which looks into files.";
             self.client.control.queue(&Reply::new(Code::PARAMETER_NOT_IMPLEMENTED, text));
             return Ok(());
@@ -168,7 +166,7 @@ impl Session {
         let known = match &mut self.upstream {
             Some(server) => server.features.clone(),
             // All servers behind a reverse proxy are taken to be alike.
-            None => match &self.shared.config.kind {
+            None => match &self.config.kind {
                 Kind::Reverse(routes) => routes.only_group().and_then(|group| group.features()),
                 Kind::Forward(_) | Kind::Transparent(_) => None,
             },
@@ -194,7 +192,7 @@ impl Session {
         if let Some(server) = &mut self.upstream {
             server.features = Some(reply.clone());
         }
-        if let Kind::Reverse(routes) = &self.shared.config.kind
+        if let Kind::Reverse(routes) = &self.config.kind
             && let Some(group) = routes.only_group()
         {
             group.has_features(reply);

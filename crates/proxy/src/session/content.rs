@@ -39,7 +39,7 @@ impl Session {
         &mut self,
         transfer: &Transfer<'_>,
     ) -> Result<Result<Option<Looked>, Reply>, End> {
-        let Some(inspect) = &self.shared.config.inspect else { return Ok(Ok(None)) };
+        let Some(inspect) = &self.config.inspect else { return Ok(Ok(None)) };
         let (Some(server), false) = (&mut self.upstream, transfer.kind.is_listing()) else {
             return Ok(Ok(None));
         };

@@ -1,15 +1,11 @@
 //! Logging in: at the proxy, if it asks for that, and at the server.
 
-use std::sync::Arc;
-
-use portway_accounts::{Delay, Secret};
 use portway_ops::{Login as Logged, LoginResult, Refused, SessionState, Shown};
 use portway_proto::{Action, Code, Command, RawReply, Verdict};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::command::not_connected;
-use portway_interpreter::End;
+use portway_interpreter::{End, NotIn};
 
 use super::Session;
 use crate::Kind;
@@ -27,7 +23,7 @@ impl Session {
                 return self.act(action).await;
             }
         }
-        let forward = matches!(self.shared.config.kind, Kind::Forward(_));
+        let forward = matches!(self.config.kind, Kind::Forward(_));
         let connected = self.upstream.is_some();
         let step = match command {
             Command::User(name) if forward => self.login.user(name, connected),
@@ -48,7 +44,7 @@ impl Session {
                 if self.check(&name, &secret).await? {
                     // A second login gives the place of the first back.
                     self.account = Allowance::default();
-                    match self.shared.config.user_limits.admit_account(&name) {
+                    match self.config.user_limits.admit_account(&name) {
                         Ok(allowance) => self.account = allowance,
                         Err(full) => return self.too_many(full),
                     }
@@ -138,7 +134,7 @@ impl Session {
         }
         let code = if error.may_pass() { Code::UNAVAILABLE } else { Code::NOT_LOGGED_IN };
         // A reverse proxy does not tell strangers how its network looks.
-        match self.shared.config.kind {
+        match self.config.kind {
             Kind::Reverse(_) => self.client.say(code, "The server behind this proxy is not available."),
             Kind::Forward(_) | Kind::Transparent(_) => self.client.say(code, format_args!("{error}.")),
         }
@@ -223,11 +219,11 @@ impl Session {
         let Some(server) = &mut self.upstream else { return Ok(()) };
         server.allowance = Allowance::default();
         // All servers behind a reverse proxy are taken to have the same users.
-        let at = match self.shared.config.kind {
+        let at = match self.config.kind {
             Kind::Reverse(_) => None,
             Kind::Forward(_) | Kind::Transparent(_) => Some(server.leg.peer().ip().to_canonical()),
         };
-        let limits = &self.shared.config.user_limits;
+        let limits = &self.config.user_limits;
         server.allowance = limits.admit_user(&server.user, server.leg.host(), at)?;
         Ok(())
     }
@@ -269,45 +265,22 @@ impl Session {
 
     /// Checks an account of the proxy; if it is wrong, the client has been told.
     async fn check(&mut self, name: &[u8], secret: &[u8]) -> Result<bool, End> {
-        let shared = Arc::clone(&self.shared);
         let peer = self.client.peer.ip();
-        let checking = async {
-            match shared.config.throttle.delay(peer, Instant::now().into_std()) {
-                Delay::None => {}
-                Delay::Wait(pause) => tokio::time::sleep(pause).await,
-                Delay::Refuse => return Err("throttled"),
-            }
-            let _turn = shared.checks.acquire().await;
-            let Some(accounts) = shared.config.accounts.clone() else { return Ok(()) };
-            let (name, secret) = (name.to_vec(), Secret::new(secret));
-            match tokio::task::spawn_blocking(move || accounts.verify(&name, &secret).is_ok()).await {
-                Ok(true) => Ok(()),
-                _ => Err("wrong_credentials"),
-            }
+        let refused = match &self.config.door {
+            Some(door) => self.client.control.attend(door.check(peer, name, secret)).await?.err(),
+            None => None,
         };
-        let verdict = self.client.control.attend(checking).await?;
         self.client.record(Logged {
             session: self.client.entry.id(),
             peer: peer.to_canonical(),
             user: Shown::new(name),
-            result: if verdict.is_ok() { LoginResult::Ok } else { LoginResult::Failed },
+            result: if refused.is_none() { LoginResult::Ok } else { LoginResult::Failed },
             tls: self.client.control.tls_version(),
-            reason: verdict.err(),
+            reason: refused.as_ref().map(|NotIn(_, why)| *why),
         });
-        match verdict {
-            Ok(()) => {
-                self.shared.config.throttle.succeeded(peer);
-                Ok(true)
-            }
-            Err(why) => {
-                if why != "throttled" {
-                    self.shared.config.throttle.failed(peer, Instant::now().into_std());
-                }
-                let verdict = if why == "throttled" { Verdict::TooMany } else { Verdict::Rejected };
-                let action = self.client.dialogue.verified(verdict);
-                self.act(action).await.map(|()| false)
-            }
-        }
+        let Some(NotIn(verdict, _)) = refused else { return Ok(true) };
+        let action = self.client.dialogue.verified(verdict);
+        self.act(action).await.map(|()| false)
     }
 }
 

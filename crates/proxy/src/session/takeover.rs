@@ -6,8 +6,7 @@ use portway_interpreter::{Acceptor, End};
 use portway_proto::{Command, Mechanism};
 
 use super::Session;
-use crate::proxy::Shared;
-use crate::{Origin, Takeover};
+use crate::{Origin, ProxyConfig, Takeover};
 
 /// What is particular about a session taken over. Its server sees the client's own address.
 pub(super) struct Taken {
@@ -19,9 +18,13 @@ pub(super) struct Taken {
 
 impl Session {
     /// Takes a session over; `None` if its connection has died, or sessions end.
-    pub(crate) fn take_over(shared: Arc<Shared>, acceptor: &Acceptor, takeover: Takeover) -> Option<Self> {
+    pub(crate) fn take_over(
+        config: Arc<ProxyConfig>,
+        acceptor: &Acceptor,
+        takeover: Takeover,
+    ) -> Option<Self> {
         let Takeover { stream, client, server, seen_as, implicit, origin } = takeover;
-        let mut session = Self::open(shared, acceptor.take_over(stream, client, seen_as, implicit)?)?;
+        let mut session = Self::open(config, acceptor.take_over(stream, client, seen_as, implicit)?)?;
         session.called = server;
         // Data connections are to be where the client believes the server to be.
         session.client.local = seen_as.unwrap_or(server);

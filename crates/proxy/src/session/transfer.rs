@@ -97,7 +97,7 @@ impl Session {
             }
             Err(lost) => return self.server_lost(&lost),
         };
-        let (patience, reply) = (self.client.parts.timeouts.data, self.shared.config.leg.timeouts.reply);
+        let (patience, reply) = (self.client.parts.timeouts.data, self.config.leg.timeouts.reply);
         let carry = Carry {
             way: if transfer.kind.is_upload() { Way::Up } else { Way::Down },
             client: pending,
@@ -354,7 +354,7 @@ impl Session {
 
     /// A session without its server goes on at a forward proxy only.
     fn or_lost(&self) -> Result<(), End> {
-        match (&self.upstream, &self.shared.config.kind) {
+        match (&self.upstream, &self.config.kind) {
             (Some(_), _) | (None, Kind::Forward(_)) => Ok(()),
             (None, _) => Err(End::SERVER_LOST),
         }

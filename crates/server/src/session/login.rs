@@ -1,14 +1,13 @@
-//! Passwords: checked where blocking is allowed, slowed down where guessing goes on.
+//! Logging in: from name and password to a home.
 
 use std::sync::Arc;
 
-use portway_accounts::{Delay, Principal, Secret};
+use portway_accounts::Principal;
 use portway_ops::{Login, LoginResult, SessionState, Shown};
 use portway_proto::{Action, Code, Reply, Verdict};
 use portway_vfs::{VPath, VfsError};
-use tokio::time::Instant;
 
-use portway_interpreter::End;
+use portway_interpreter::{End, NotIn};
 
 use super::Session;
 use crate::storage::User;
@@ -16,7 +15,8 @@ use crate::storage::User;
 impl Session {
     pub(super) async fn log_in(&mut self, name: &[u8], secret: &[u8]) -> Result<(), End> {
         self.client.entry.set_state(SessionState::LoggingIn);
-        let (verdict, reason) = match self.check(name, secret).await {
+        let checked = self.shared.door.check(self.client.peer.ip(), name, secret).await;
+        let (verdict, reason) = match checked {
             Ok(principal) if principal.tls_required && !self.client.dialogue.is_secure() => {
                 (Verdict::NeedsTls, Some("tls_required"))
             }
@@ -24,7 +24,7 @@ impl Session {
                 Ok(welcome) => (Verdict::Accepted(welcome), None),
                 Err(_) => (Verdict::Rejected, Some("no_home")),
             },
-            Err((verdict, reason)) => (verdict, Some(reason)),
+            Err(NotIn(verdict, reason)) => (verdict, Some(reason)),
         };
         self.client.record(Login {
             session: self.client.entry.id(),
@@ -44,43 +44,6 @@ impl Session {
             _ => self.client.control.queue(&Reply::new(Code::LOCAL_ERROR, "The login came to no end.")),
         }
         Ok(())
-    }
-
-    async fn check(&self, name: &[u8], secret: &[u8]) -> Result<Principal, (Verdict, &'static str)> {
-        let (shared, peer) = (&self.shared, self.client.peer.ip());
-        match shared.throttle.delay(peer, Instant::now().into_std()) {
-            Delay::None => {}
-            Delay::Wait(pause) => tokio::time::sleep(pause).await,
-            Delay::Refuse => return Err((Verdict::TooMany, "throttled")),
-        }
-        let secret = Secret::new(secret);
-        let accounts = shared.accounts.load_full();
-        if let Some(known) = accounts.recall(name, &secret) {
-            // Whoever logs in anonymously has shown nothing that would make up for wrong guesses.
-            if !known.anonymous {
-                shared.throttle.succeeded(peer);
-            }
-            return Ok(known);
-        }
-        let turn = self.turns.passwords.turn().await;
-        // Who guesses on many connections side by side has failed meanwhile.
-        if shared.throttle.delay(peer, Instant::now().into_std()) == Delay::Refuse {
-            return Err((Verdict::TooMany, "throttled"));
-        }
-        let name = name.to_vec();
-        // The turn comes back: it ends when the result has been counted.
-        let checking = tokio::task::spawn_blocking(move || (accounts.verify(&name, &secret), turn));
-        match checking.await {
-            Ok((Ok(principal), _turn)) => {
-                shared.throttle.succeeded(peer);
-                Ok(principal)
-            }
-            Ok((Err(_refused), _turn)) => {
-                shared.throttle.failed(peer, Instant::now().into_std());
-                Err((Verdict::Rejected, "wrong_credentials"))
-            }
-            Err(_gone) => Err((Verdict::Rejected, "internal_error")),
-        }
     }
 
     /// Shows the user his home; returns the welcome.

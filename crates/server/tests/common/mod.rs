@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use portway_accounts::{Accounts, Effort, Rights, Secret, Throttle};
 use portway_data::{Broker, BrokerConfig};
-use portway_interpreter::{Listener, Parts, Timeouts};
+use portway_interpreter::{Door, Listener, Parts, Timeouts};
 use portway_net::{ClientTls, ClientTlsOptions, Control, Identity, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Limits, Log, LogFormat, Registry, Sink};
 use portway_proto::Policy;
@@ -42,8 +41,7 @@ impl Site {
     pub fn with(change: impl FnOnce(&mut Parts, &mut ServerConfig)) -> Self {
         let (files, log) = (MemFs::new(), Lines::default());
         let mut config = ServerConfig {
-            accounts: ArcSwap::from_pointee(accounts(Rights::FULL)),
-            throttle: Throttle::default(),
+            door: Door::new(accounts(Rights::FULL), Throttle::default()),
             storage: Arc::new(files.clone()),
         };
         let mut parts = Parts {
