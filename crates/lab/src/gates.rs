@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::cell::{Cell, Mode, Piece};
+use crate::cell::{Cell, Cure, Mode, Piece};
 use crate::error::LabError;
 use crate::network::{FAR_GATE_AT_SERVER, GATE_AT_SERVER, SERVER};
 use crate::program::{feed, ourselves};
@@ -45,6 +45,9 @@ pub(crate) fn start(cell: &Cell, host: &Host, folder: &Path, index: usize) -> Re
     let mut command = ourselves();
     command.args(["gate", "run", "--interface", "cli", "--status-socket"]);
     command.arg(folder.join(format!("gate-{index}.sock"))).current_dir(folder).env("HOME", folder);
+    if cell.cure == Cure::Inspect {
+        command.args(["--engine", "inspect"]);
+    }
     if cell.piece() == Piece::Agent && index == in_the_way(cell).0 {
         command.args(["--agent", &format!("{}:{AGENT}", in_the_way(cell).1), "--agent-dir"]);
         command.arg(folder.join("agent"));

@@ -12,7 +12,7 @@ pub(crate) const CONTROL: u16 = 21;
 /// The ruleset of the `index`-th firewall on the way from client to server; empty if it only routes.
 pub(crate) fn between(scenario: Scenario, index: usize, cure: Cure) -> String {
     // The gate takes control connections over; none is forwarded unread.
-    let control = if cure == Cure::Portway { "" } else { "iifname \"cli\" tcp dport 21 ct state new accept" };
+    let control = if cure.is_ours() { "" } else { "iifname \"cli\" tcp dport 21 ct state new accept" };
     let outwards = "iifname \"cli\" ct state new accept";
     let inwards = "iifname \"srv\" ct state new accept";
     let allowed = match (scenario, index) {
@@ -146,7 +146,7 @@ const DROP: &str = "tcp flags & (syn | ack) == syn counter name \"lost\" drop";
 fn helper(cure: Cure, attach: &str) -> (&'static str, &str) {
     match cure {
         Cure::KernelHelper => ("ct helper ftp-standard { type \"ftp\" protocol tcp; }", attach),
-        Cure::None | Cure::Portway => ("", ""),
+        Cure::None | Cure::Portway | Cure::Inspect => ("", ""),
     }
 }
 
@@ -155,7 +155,7 @@ fn common(cure: Cure) -> String {
     let cured = match cure {
         Cure::None => String::new(),
         Cure::KernelHelper => "ct state related ct helper \"ftp\" accept".to_owned(),
-        Cure::Portway => format!("ct mark and {DEFAULT_MARK:#x} == {DEFAULT_MARK:#x} accept"),
+        Cure::Portway | Cure::Inspect => format!("ct mark and {DEFAULT_MARK:#x} == {DEFAULT_MARK:#x} accept"),
     };
     format!(
         "ct state established accept
@@ -181,7 +181,7 @@ mod tests {
                 assert_eq!(filters, wanted, "{scenario:?} {cure:?}");
                 for rules in all.iter().filter(|rules| !rules.is_empty()) {
                     assert_eq!(rules.contains("helper"), cure == Cure::KernelHelper, "{rules}");
-                    assert_eq!(rules.contains("ct mark"), cure == Cure::Portway, "{rules}");
+                    assert_eq!(rules.contains("ct mark"), cure.is_ours(), "{rules}");
                 }
             }
         }

@@ -23,7 +23,7 @@ fn run(scenario: &str, cure: &str, jobs: &str, clients: &[&str], servers: &[&str
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(words.is_empty(), "{words}");
     let text = String::from_utf8(output.stdout).unwrap();
-    if cure == "portway" {
+    if matches!(cure, "portway" | "inspect") {
         assert!(output.status.success(), "{scenario}: a promise is broken:\n{text}");
     }
     let cells: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -77,6 +77,38 @@ fn promise(
             assert_ne!(cell["result"], "works", "the helper reads no ciphertext: {cell}");
         }
     }
+}
+
+/// Runs a scenario with gates that hold packets: everything works but what has to be bridged.
+fn inspected(scenario: &str, needed: impl Fn(&str) -> bool) {
+    for cell in run(scenario, "inspect", "2", &CLIENTS, &SERVERS) {
+        let unreadable = cell["tls"] == true && cell["server"] == "vsftpd";
+        if !(unreadable && needed(cell["mode"].as_str().unwrap())) {
+            assert_eq!(cell["result"], "works", "{cell}");
+        }
+    }
+}
+
+#[test]
+fn every_cell_works_through_a_strict_firewall_that_ends_no_connection() {
+    inspected("strict", |_| true);
+}
+
+#[test]
+fn every_cell_works_through_one_sided_firewalls_that_end_no_connection() {
+    inspected("client-side", |mode| mode == "active");
+    inspected("server-side", |mode| mode == "passive");
+}
+
+#[test]
+fn every_cell_works_through_firewalls_on_both_sides_that_end_no_connection() {
+    inspected("both", |_| true);
+}
+
+#[test]
+fn every_cell_works_where_addresses_are_translated_and_no_connection_is_ended() {
+    inspected("snat", |_| true);
+    inspected("dnat", |_| true);
 }
 
 #[test]

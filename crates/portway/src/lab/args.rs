@@ -47,7 +47,8 @@ pub(crate) struct RunArgs {
     /// Serve with portway, vsftpd or all of them (repeatable) [default: portway]
     #[arg(long, value_name = "PROGRAM", value_parser = servers)]
     server: Vec<Several<Server>>,
-    /// Try with none, kernel-helper, portway or all of these cures (repeatable) [default: all]
+    /// Try with none, kernel-helper, portway, inspect (portway by --engine inspect) or all of these cures (repeatable)
+    /// [default: all but inspect]
     #[arg(long, value_name = "CURE", value_parser = cures)]
     cure: Vec<Several<Cure>>,
     /// Print nothing but one table for all that was tried, in Markdown
@@ -91,7 +92,7 @@ impl RunArgs {
     /// The cures to try, each once.
     pub(crate) fn cures(&self) -> Vec<Cure> {
         let chosen = each(&self.cure);
-        if chosen.is_empty() { Cure::ALL.to_vec() } else { chosen }
+        if chosen.is_empty() { Cure::USUAL.to_vec() } else { chosen }
     }
 
     /// How many cells at a time: nearly all of them wait for nothing.

@@ -27,6 +27,7 @@ A firewall that does not know the announced port drops that connection. Cures:
    no cure    the firewall is left alone
    helper     the kernel reads the announcement; with TLS (ftps) it cannot
    portway    the firewall is told which port, for whom, once
+   inspect    the same by a gate that ends no connection (--cure inspect)
 works: the file arrived. blocked: silence, until the client's patience or the time was over. refused: an error.
 *: portway promises nothing here: another client or server opens no firewall on its own machine.
 "

@@ -29,6 +29,9 @@ impl Summary {
         let scenarios: BTreeSet<Scenario> = self.0.iter().map(|(cell, _)| cell.scenario).collect();
         for scenario in scenarios {
             for &cure in Cure::ALL {
+                if !self.0.iter().any(|(cell, _)| cell.scenario == scenario && cell.cure == cure) {
+                    continue;
+                }
                 let name = if cure == Cure::None { scenario.name() } else { "" };
                 out.truncate(out.trim_end().len());
                 let _ = write!(out, "\n{name:<14}{:<10}", column(cure));
@@ -113,7 +116,7 @@ mod tests {
 
     #[test]
     fn families_are_taken_together_and_the_slower_one_counts() {
-        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], &[Server::Portway], Cure::ALL);
+        let cells = Cell::of(Scenario::Strict, &[Client::Lftp], &[Server::Portway], &Cure::USUAL);
         let mut table = Table::new(&cells);
         let mut milliseconds = 100;
         for cell in &cells {
