@@ -1,9 +1,11 @@
 //! Every client through every kind of proxy to every server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use portway_e2e::{Kind, Program, Proxy, Tree, binary, bytes};
+use portway_e2e::{Kind, Options, Program, Proxy, Subject, Tree, binary, bytes};
 
+use crate::lab::{Host, nft, run};
 use crate::rivals::{self, Rival};
 use crate::world::{ANN, at, forward, of};
 
@@ -69,9 +71,10 @@ fn curl(way: &Way<'_>) {
 fn ftplib(way: &Way<'_>) {
     let home = home(way);
     let script = format!(
-        "import ftplib\nf = ftplib.FTP()\nf.connect('127.0.0.1', {})\nf.login({:?}, {:?})\n\
+        "import ftplib\nf = ftplib.FTP()\nf.connect({:?}, {})\nf.login({:?}, {:?})\n\
          f.retrbinary('RETR f', open('got', 'wb').write)\nf.storbinary('STOR up', open('up', 'rb'))\n\
          assert 'up' in f.nlst()\nf.quit()\n",
+        way.proxy.ip().to_string(),
         way.proxy.port(),
         way.user,
         ANN.1
@@ -84,7 +87,8 @@ fn ncftp(way: &Way<'_>) {
     let home = home(way);
     let port = way.proxy.port().to_string();
     let account = ["-V", "-u", way.user, "-p", ANN.1, "-P", &port];
-    for (program, rest) in [("ncftpget", ["127.0.0.1", ".", "f"]), ("ncftpput", ["127.0.0.1", ".", "up"])] {
+    let host = way.proxy.ip().to_string();
+    for (program, rest) in [("ncftpget", [&host, ".", "f"]), ("ncftpput", [&host, ".", "up"])] {
         let ncftp = Program::new(program, "ncftp").unwrap().folder(home.path());
         ncftp.args(account).args(rest).succeed().unwrap();
     }
@@ -127,4 +131,73 @@ fn every_client_gets_through_to_proftpd() {
 fn every_client_gets_through_to_pure_ftpd() {
     let server = rivals::start(Rival::PureFtpd);
     everybody(&server.tree, server.at);
+}
+
+/// Every client in a namespace of its own calls the server, and a proxy that it knows nothing of redirects it. The
+/// servers change their user, so this takes root, as vsftpd does anyway.
+fn everybody_unawares<S: Send + Sync + 'static>(
+    server: impl FnOnce(IpAddr) -> S + Send + 'static,
+    facts: fn(&S) -> (&Tree, SocketAddr),
+) {
+    let (client, behind) = (Host::new(), Host::new());
+    let thread = client.thread();
+    let (server, proxy) = behind.run(move || {
+        run("ip link set lo up");
+        run(&format!("ip link add cli type veth peer name eth0 netns {thread}"));
+        run("ip addr add 10.73.0.2/24 dev cli");
+        run("ip link set cli up");
+        let server = server("10.73.0.2".parse().unwrap());
+        let proxy =
+            Proxy::without_certificate(&["0.0.0.0".parse().unwrap()], &["--transparent", "--tls", "off"]);
+        let proxy = proxy.unwrap();
+        nft(&format!(
+            "table ip proxy {{ chain prerouting {{
+                type nat hook prerouting priority dstnat; policy accept;
+                iifname cli tcp dport {} redirect to :{}
+                }}
+            }}",
+            facts(&server).1.port(),
+            proxy.port().unwrap().port()
+        ));
+        (Arc::new(server), proxy)
+    });
+    let known = Arc::clone(&server);
+    client.run(move || {
+        run("ip link set lo up");
+        run("ip addr add 10.73.0.1/24 dev eth0");
+        run("ip link set eth0 up");
+        let (file, (tree, at)) = (bytes(9, 300_000), facts(&known));
+        tree.write("f", &file).unwrap();
+        for client in [lftp, curl, ftplib, ncftp, own] {
+            client(&Way { user: ANN.0, proxy: at, tree, file: &file });
+        }
+    });
+    let passed = proxy.log.so_far().iter().filter(|line| line.contains("\"relayed\"")).count();
+    assert!(passed >= 10, "the proxy saw {passed} transfers");
+    drop(server);
+}
+
+fn subject_on(kind: Kind, ip: IpAddr) -> Subject {
+    let options = Options { listen: vec![ip], ..Options::default() };
+    Subject::start_kind(kind, Tree::new().unwrap(), &options).unwrap()
+}
+
+#[test]
+fn every_client_is_redirected_to_portway() {
+    everybody_unawares(|ip| subject_on(Kind::Portway, ip), |server| (&server.tree, server.addresses()[0]));
+}
+
+#[test]
+fn every_client_is_redirected_to_vsftpd() {
+    everybody_unawares(|ip| subject_on(Kind::Vsftpd, ip), |server| (&server.tree, server.addresses()[0]));
+}
+
+#[test]
+fn every_client_is_redirected_to_proftpd() {
+    everybody_unawares(|ip| rivals::start_on(Rival::ProFtpd, ip), |server| (&server.tree, server.at));
+}
+
+#[test]
+fn every_client_is_redirected_to_pure_ftpd() {
+    everybody_unawares(|ip| rivals::start_on(Rival::PureFtpd, ip), |server| (&server.tree, server.at));
 }

@@ -1,18 +1,20 @@
 //! Each leg as it likes: modes, families and encryption are converted both ways.
 
 use std::io::Write;
+use std::net::TcpListener;
 
 use portway_e2e::{
     Control, Family, Kind, Options, PATIENCE, Proxy, Security, Subject, Tls, TlsOptions, Tree, bytes, until,
 };
 
+use crate::rivals::{self, Rival};
 use crate::world::{ANN, logged, of, reverse, server};
 
 /// Up and down in passive and active mode.
-fn there_and_back(control: &mut Control, server: &Subject, what: &str) {
+fn there_and_back(control: &mut Control, tree: &Tree, what: &str) {
     let file = bytes(11, 300_000);
     control.store("STOR p", &file).unwrap_or_else(|why| panic!("{what}: passive up: {why:#}"));
-    assert_eq!(server.tree.read("p").unwrap(), file, "{what}");
+    assert_eq!(tree.read("p").unwrap(), file, "{what}");
     assert_eq!(control.fetch("RETR p").unwrap(), file, "{what}: passive down");
     let listener = control.eprt().unwrap_or_else(|why| panic!("{what}: {why:#}"));
     control.send("RETR p\r\n").unwrap();
@@ -27,7 +29,7 @@ fn there_and_back(control: &mut Control, server: &Subject, what: &str) {
     data.write_all(&file).unwrap();
     data.finish().unwrap();
     control.end().unwrap();
-    assert_eq!(server.tree.read("a").unwrap(), file, "{what}: active up");
+    assert_eq!(tree.read("a").unwrap(), file, "{what}: active up");
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn every_mode_of_the_client_goes_with_every_mode_of_the_server() {
         let proxy = reverse(&server, &["--upstream-mode", mode]);
         let mut control = proxy.connect().unwrap();
         control.login(ANN).unwrap();
-        there_and_back(&mut control, &server, mode);
+        there_and_back(&mut control, &server.tree, mode);
         logged(&proxy, &["relayed", verb, "RETR"]);
         logged(&proxy, &["\"transfer\"", "EPRT", "RETR"]);
     }
@@ -53,7 +55,7 @@ fn families_are_bridged_both_ways() {
         let algs = control.expect("ALGS STATUS64", 216).unwrap().to_string();
         assert!(algs.contains("EPSV"), "{algs}");
         control.login(ANN).unwrap();
-        there_and_back(&mut control, &server, &format!("{client:?} to {behind:?}"));
+        there_and_back(&mut control, &server.tree, &format!("{client:?} to {behind:?}"));
     }
 }
 
@@ -97,7 +99,7 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_and_data_resumes_on_both_legs() {
                 control.secure(&tls).unwrap();
             }
             control.login(ANN).unwrap();
-            there_and_back(&mut control, &server, &format!("{security:?} to {url} {flags:?}"));
+            there_and_back(&mut control, &server.tree, &format!("{security:?} to {url} {flags:?}"));
         }
         let lines = |texts: &[&str], count: usize| {
             until("the log has caught up", PATIENCE, || {
@@ -115,6 +117,53 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_and_data_resumes_on_both_legs() {
         }
         let own = lines(&["\"event\":\"transfer\"", "\"tls\":true"], 8);
         assert!(own.iter().all(|line| line.contains("\"resumed\":true")), "{own:?}");
+    }
+}
+
+/// Each kind of TLS on the client's side to this server, under this URL.
+fn every_client_reaches(url: &str, flags: &[&str], tree: &Tree, on_data: &str) {
+    let proxy = Proxy::start(&[&["--reverse", url][..], flags].concat()).unwrap();
+    let tls = Tls::new(&proxy.certificate, TlsOptions::default()).unwrap();
+    for security in [Security::Plain, Security::Explicit, Security::Implicit] {
+        let mut control = match security {
+            Security::Implicit => {
+                Control::implicit(proxy.at(Family::V4.loopback(), true).unwrap(), &tls).unwrap()
+            }
+            _ => proxy.connect().unwrap(),
+        };
+        if security == Security::Explicit {
+            control.secure(&tls).unwrap();
+        }
+        control.login(ANN).unwrap();
+        there_and_back(&mut control, tree, &format!("{security:?} to {url} {flags:?}"));
+    }
+    logged(&proxy, &["\"event\":\"relayed\"", "EPSV", on_data]);
+}
+
+/// ProFTPD takes no data connection that does not resume, unless told otherwise.
+#[test]
+fn tls_of_each_kind_goes_with_tls_of_each_kind_at_proftpd() {
+    for (security, scheme) in
+        [(Security::Explicit, "ftp"), (Security::Explicit, "ftpes"), (Security::Implicit, "ftps")]
+    {
+        let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = rivals::start_at(Rival::ProFtpd, at, security);
+        let ca = server.certificate.authority().display().to_string();
+        let mode = if scheme == "ftp" { "off" } else { "required" };
+        let flags = ["--upstream-tls", mode, "--upstream-ca", &ca];
+        let on_data = if scheme == "ftp" { "\"tls\":false" } else { "\"tls\":true,\"resumed\":true" };
+        every_client_reaches(&format!("{scheme}://{}", server.at), &flags, &server.tree, on_data);
+    }
+}
+
+/// Debian's knows no implicit TLS, and resumes nothing.
+#[test]
+fn tls_of_each_kind_goes_with_both_kinds_of_pure_ftpd() {
+    let server = rivals::start(Rival::PureFtpd);
+    let ca = server.certificate.authority().display().to_string();
+    for (scheme, mode, on_data) in [("ftp", "off", "\"tls\":false"), ("ftpes", "required", "\"tls\":true")] {
+        let flags = ["--upstream-tls", mode, "--upstream-ca", &ca];
+        every_client_reaches(&format!("{scheme}://{}", server.at), &flags, &server.tree, on_data);
     }
 }
 

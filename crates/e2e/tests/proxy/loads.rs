@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::sync::Barrier;
 use std::time::Duration;
 
-use portway_e2e::{Kind, Options, Program, Proxy, Subject, Tree, sums, until};
+use portway_e2e::{Kind, Options, Program, Proxy, Security, Subject, Tree, sums, until};
 
+use crate::rivals::{self, Rival};
 use crate::world::{ANN, Scripted, at, forward, of, reverse};
 
 #[test]
@@ -30,14 +31,30 @@ fn a_thousand_files_are_mirrored_down_and_up_through_both_kinds() {
     }
 }
 
+/// Down through one proxy and, as it comes, up through the other.
+fn three_gibibytes(server: &Subject, down: (&Proxy, &str), up: (&Proxy, &str)) {
+    let large = server.tree.at("large");
+    let password = ANN.1.replace(' ', "%20");
+    let [from, to] = [(down, "large"), (up, "copy")].map(|((proxy, user), name)| {
+        let user = user.replace(':', "%3A").replace('@', "%40");
+        format!("ftp://{user}:{password}@{}/{name}", proxy.port().unwrap())
+    });
+    let sh = || Program::new("sh", "dash").unwrap().limit(Duration::from_secs(300));
+    let pipe = format!("curl -sSf '{from}' | curl -sSf -T - '{to}'");
+    sh().args(["-c", &pipe]).succeed().unwrap();
+    let copy = server.tree.at("copy");
+    assert_eq!(sh().args(["-c", &format!("cat '{}'", copy.display())]).compare(&large).unwrap(), 3 << 30);
+    std::fs::remove_file(copy).unwrap();
+}
+
 #[test]
 fn three_gibibytes_arrive_as_they_left() {
     let (server, _) = of(Kind::Portway);
-    let large = server.tree.sparse("large", 3 << 30).unwrap();
-    let proxy = reverse(&server, &[]);
-    let url = format!("ftp://{}:{}@{}/large", ANN.0, ANN.1.replace(' ', "%20"), proxy.port().unwrap());
-    let curl = Program::new("curl", "curl").unwrap().limit(Duration::from_secs(120));
-    assert_eq!(curl.args(["-sS", &url]).compare(&large).unwrap(), 3 << 30);
+    server.tree.sparse("large", 3 << 30).unwrap();
+    let (through, before) = (forward(&[]), reverse(&server, &[]));
+    let there = at(server.port().unwrap());
+    three_gibibytes(&server, (&through, &there), (&before, ANN.0));
+    three_gibibytes(&server, (&before, ANN.0), (&through, &there));
 }
 
 #[test]
@@ -112,4 +129,39 @@ fn the_server_with_fewer_sessions_is_chosen_and_one_that_comes_back_is_used_agai
         "{:?}",
         next.iter().map(|n| &n.1).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn a_server_that_is_killed_gets_no_more_sessions_until_it_is_back() {
+    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let first = rivals::start_at(Rival::PureFtpd, place, Security::Explicit);
+    let second = rivals::start(Rival::PureFtpd);
+    let urls = [place, second.at].map(|at| format!("ftp://{at}"));
+    let proxy = Proxy::start(&["--reverse", &urls[0], "--reverse", &urls[1]]).unwrap();
+    first.tree.write("who", "first").unwrap();
+    second.tree.write("who", "second").unwrap();
+    let enter = || {
+        let mut control = proxy.connect().unwrap();
+        control.login(ANN).unwrap();
+        let who = String::from_utf8(control.fetch("RETR who").unwrap()).unwrap();
+        (control, who)
+    };
+    // One after the other.
+    let mut on_first = (0..2).map(|_| enter()).find(|(_, who)| who == "first").expect("its turn").0;
+    drop(first);
+    on_first.expect_reply(421).unwrap();
+    on_first.ended().unwrap();
+    for _ in 0..4 {
+        assert_eq!(enter().1, "second", "no client notices");
+    }
+    let said = |word: &str| {
+        let line = || proxy.log.so_far().into_iter().find(|line| line.contains(word));
+        until(&format!("the log says {word}"), Duration::from_secs(45), || Ok(line())).unwrap()
+    };
+    said("server_down");
+    let back = rivals::start_at(Rival::PureFtpd, place, Security::Explicit);
+    back.tree.write("who", "first").unwrap();
+    said("server_up");
+    let who: Vec<_> = (0..2).map(|_| enter().1).collect();
+    assert!(who.contains(&"first".to_owned()), "{who:?}");
 }

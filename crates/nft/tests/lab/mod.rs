@@ -79,6 +79,11 @@ impl Host {
         Self { jobs, thread: thread.recv().unwrap() }
     }
 
+    /// The thread, by which other namespaces name this one.
+    pub(crate) fn thread(&self) -> u32 {
+        self.thread
+    }
+
     pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         self.jobs
