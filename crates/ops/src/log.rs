@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -23,6 +23,13 @@ pub enum LogFormat {
 
 /// Lines that wait for the writer at most; further ones push out the oldest.
 const QUEUE: usize = 8192;
+
+/// How long lines are gathered after a silence, so that busy sessions do not wake the writer for each.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Whole lines go out together up to what a pipe takes in one piece (PIPE_BUF), so that lines of several programs do
+/// not mix there either.
+const TOGETHER: usize = 4096;
 
 /// How long the last handle's drop waits for what is still queued.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -64,6 +71,10 @@ struct Queue {
     queued: u64,
     done: u64,
     closed: bool,
+    /// The writer waits to be woken.
+    asleep: bool,
+    /// Threads that wait until lines are written.
+    watched: usize,
 }
 
 #[derive(Debug)]
@@ -72,13 +83,22 @@ enum Item {
     Reopen,
 }
 
+/// What the writer does next.
+enum Next {
+    /// This, and it tells how many lines were dropped before.
+    Item(Item, u64),
+    /// Writes what it has.
+    Nothing,
+    End,
+}
+
 impl Log {
     /// Starts the writer.
     ///
     /// # Errors
     /// If the system has no thread left.
     pub fn new(format: LogFormat, sink: Sink) -> io::Result<Self> {
-        Self::start(Writer { format, sink, xferlog: None, line: String::new() }, QUEUE)
+        Self::start(Writer::new(format, sink, None), QUEUE)
     }
 
     /// Like [`new`](Self::new), and each file transfer goes to the xferlog too.
@@ -86,7 +106,7 @@ impl Log {
     /// # Errors
     /// If the system has no thread left.
     pub fn with_xferlog(format: LogFormat, sink: Sink, xferlog: Xferlog) -> io::Result<Self> {
-        Self::start(Writer { format, sink, xferlog: Some(xferlog), line: String::new() }, QUEUE)
+        Self::start(Writer::new(format, sink, Some(xferlog)), QUEUE)
     }
 
     fn start(writer: Writer, capacity: usize) -> io::Result<Self> {
@@ -116,18 +136,19 @@ impl Log {
 
     fn queue(&self, event: Event) {
         let mut queue = self.owner.shared.lock();
-        if queue.items.len() >= self.owner.shared.capacity {
+        // Lines in the writer's hands count, too.
+        if queue.queued - queue.done >= self.owner.shared.capacity as u64 {
             queue.drop_one();
         }
         queue.push(Item::Line(SystemTime::now(), event));
-        drop(queue);
-        self.owner.shared.work.notify_one();
+        self.owner.shared.wake(queue);
     }
 
     /// Opens log files anew by their names; call it on SIGHUP. Lines recorded before go to the old files.
     pub fn reopen(&self) {
-        self.owner.shared.lock().push(Item::Reopen);
-        self.owner.shared.work.notify_one();
+        let mut queue = self.owner.shared.lock();
+        queue.push(Item::Reopen);
+        self.owner.shared.wake(queue);
     }
 
     /// Waits until all that was recorded before is written, or `patience` has passed.
@@ -163,31 +184,55 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_for_queued(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let mut queue = self.lock();
-        let target = queue.queued;
-        while queue.done < target {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            queue = self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+    /// Wakes the writer if it sleeps; one that gathers looks by itself.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
+            self.work.notify_one();
         }
-        true
     }
 
-    /// The next item and the number of lines dropped before it; `None` once closed and empty.
-    fn take(&self) -> Option<(Item, u64)> {
+    fn wait_for_queued(&self, patience: Duration) -> bool {
+        let mut queue = self.lock();
+        let target = queue.queued;
+        queue.watched += 1;
+        self.work.notify_one();
+        let waited = self.progress.wait_timeout_while(queue, patience, |queue| queue.done < target);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        queue.watched -= 1;
+        queue.done >= target
+    }
+
+    /// What to do next for a writer that has lines in its hands, or none.
+    fn next(&self, in_hand: u64) -> Next {
         let mut queue = self.lock();
         loop {
             if let Some(item) = queue.items.pop_front() {
-                return Some((item, std::mem::take(&mut queue.dropped)));
+                return Next::Item(item, std::mem::take(&mut queue.dropped));
+            }
+            if in_hand > 0 {
+                return Next::Nothing;
             }
             if queue.closed {
-                return None;
+                return Next::End;
             }
-            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.asleep = true;
+            let woken = self.work.wait_while(queue, |queue| queue.items.is_empty() && !queue.closed);
+            queue = woken.unwrap_or_else(PoisonError::into_inner);
+            queue.asleep = false;
+            let more = |queue: &mut Queue| queue.watched == 0 && !queue.closed;
+            let gathered = self.work.wait_timeout_while(queue, GATHER, more);
+            queue = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// So many more are done with.
+    fn done(&self, items: u64) {
+        let mut queue = self.lock();
+        queue.done += items;
+        if queue.watched > 0 {
+            self.progress.notify_all();
         }
     }
 }
@@ -218,42 +263,69 @@ struct Writer {
     format: LogFormat,
     sink: Sink,
     xferlog: Option<Xferlog>,
-    /// Kept between lines for its capacity.
-    line: String,
+    /// Lines that go out next.
+    lines: String,
+    /// Items that have been taken and are not done with.
+    in_hand: u64,
 }
 
 impl Writer {
+    fn new(format: LogFormat, sink: Sink, xferlog: Option<Xferlog>) -> Self {
+        Self { format, sink, xferlog, lines: String::new(), in_hand: 0 }
+    }
+
     fn run(mut self, shared: &Shared) {
-        while let Some((item, dropped)) = shared.take() {
-            if dropped > 0 {
-                let detail = format!("{dropped} lines dropped: the log is read or stored too slowly");
-                self.write(
-                    SystemTime::now(),
-                    &Warning { what: "log_lines_dropped", detail: detail.into() }.into(),
-                );
+        loop {
+            match shared.next(self.in_hand) {
+                Next::Item(item, dropped) => {
+                    if dropped > 0 {
+                        let detail = format!("{dropped} lines dropped: the log is read or stored too slowly");
+                        let warning = Warning { what: "log_lines_dropped", detail: detail.into() };
+                        self.write(SystemTime::now(), &warning.into());
+                    }
+                    match item {
+                        Item::Line(time, event) => self.write(time, &event),
+                        Item::Reopen => self.reopen(),
+                    }
+                    self.in_hand += 1;
+                    if self.lines.len() >= TOGETHER {
+                        self.put(shared);
+                    }
+                }
+                Next::Nothing => self.put(shared),
+                Next::End => return,
             }
-            match item {
-                Item::Line(time, event) => self.write(time, &event),
-                Item::Reopen => self.reopen(),
-            }
-            shared.lock().done += 1;
-            shared.progress.notify_all();
+        }
+    }
+
+    fn put(&mut self, shared: &Shared) {
+        self.out();
+        shared.done(std::mem::take(&mut self.in_hand));
+    }
+
+    fn out(&mut self) {
+        if !self.lines.is_empty() {
+            // A log that cannot be written (disk full, pipe closed) must not stop the server, and there is nobody
+            // left to tell.
+            let _ = self.sink.write_lines(self.lines.as_bytes());
+            self.lines.clear();
         }
     }
 
     fn write(&mut self, time: SystemTime, event: &Event) {
-        self.line.clear();
-        self.line.push_str(&self.format.line(time, event));
-        self.line.push('\n');
-        // A log that cannot be written (disk full, pipe closed) must not stop the server, and there is nobody
-        // left to tell.
-        let _ = self.sink.write_line(self.line.as_bytes());
+        let line = self.format.line(time, event);
+        if self.lines.len() + line.len() >= TOGETHER {
+            self.out();
+        }
+        self.lines.push_str(&line);
+        self.lines.push('\n');
         if let (Some(xferlog), Event::Transfer(transfer)) = (&mut self.xferlog, event) {
             let _ = xferlog.write(time, transfer);
         }
     }
 
     fn reopen(&mut self) {
+        self.out();
         let results = [Some(self.sink.reopen()), self.xferlog.as_mut().map(Xferlog::reopen)];
         for error in results.into_iter().flatten().filter_map(Result::err) {
             let detail = format!("cannot open the log anew, the old file goes on: {error}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The end of a log: one of the standard streams, a file, or any writer.
 ///
-/// A line reaches it in one write, so that lines of several programs appending to one file never mix.
+/// A line reaches it in one write, perhaps with others, so that lines of several programs appending to one file never mix.
 pub struct Sink(Kind);
 
 enum Kind {
@@ -43,18 +43,18 @@ impl Sink {
         Self(Kind::Writer(Box::new(writer)))
     }
 
-    /// Writes one line, its end included.
-    pub(crate) fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Writes whole lines, their ends included.
+    pub(crate) fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Stderr => io::stderr().write_all(line),
+            Kind::Stderr => io::stderr().write_all(lines),
             Kind::Stdout => {
                 let mut out = io::stdout();
-                out.write_all(line)?;
+                out.write_all(lines)?;
                 out.flush()
             }
-            Kind::File { file, .. } => file.write_all(line),
+            Kind::File { file, .. } => file.write_all(lines),
             Kind::Writer(writer) => {
-                writer.write_all(line)?;
+                writer.write_all(lines)?;
                 writer.flush()
             }
         }

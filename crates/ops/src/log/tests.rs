@@ -242,12 +242,7 @@ fn dropping_the_last_handle_writes_what_is_queued() {
 #[test]
 fn a_stuck_sink_holds_nobody_up_and_warnings_outlive_ordinary_lines() {
     let paper = Paper::default();
-    let writer = Writer {
-        format: LogFormat::Text,
-        sink: Sink::writer(paper.clone()),
-        xferlog: None,
-        line: String::new(),
-    };
+    let writer = Writer::new(LogFormat::Text, Sink::writer(paper.clone()), None);
     let log = Log::start(writer, 10).unwrap();
     let stuck = paper.gate.lock().unwrap();
     log.record(Warning { what: "early", detail: "w".into() });
@@ -273,12 +268,7 @@ fn a_stuck_sink_holds_nobody_up_and_warnings_outlive_ordinary_lines() {
 #[test]
 fn dropped_lines_are_counted_exactly() {
     let paper = Paper::default();
-    let writer = Writer {
-        format: LogFormat::Text,
-        sink: Sink::writer(paper.clone()),
-        xferlog: None,
-        line: String::new(),
-    };
+    let writer = Writer::new(LogFormat::Text, Sink::writer(paper.clone()), None);
     let log = Log::start(writer, 4).unwrap();
     let stuck = paper.gate.lock().unwrap();
     for n in 0..100 {
