@@ -37,6 +37,7 @@ pub(crate) struct Upstream {
     leg: LegConfig,
     timeouts: LegTimeouts,
     ways: data::Ways,
+    ahead: Option<Box<data::Ahead>>,
     /// Replies since the last one that decided something.
     chatter: u32,
 }
@@ -174,6 +175,7 @@ impl Upstream {
             leg: leg.clone(),
             timeouts,
             ways: data::Ways::new(leg.mode, peer.ip()),
+            ahead: None,
             chatter: 0,
         };
         if let (Some(client), Some(form)) = (goal.client, leg.header) {

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 
-use portway_e2e::{Kind, Proxy, bytes};
+use portway_e2e::{Kind, PATIENCE, Proxy, bytes, until};
 
-use crate::world::{ANN, of, reverse, server, through};
+use crate::world::{ANN, Scripted, forward, of, reverse, server, through};
 
 fn session(proxy: &Proxy) -> portway_e2e::Control {
     let mut control = proxy.connect().unwrap();
@@ -190,4 +190,26 @@ fn names_of_any_octets_survive() {
         assert_eq!(server.tree.read(name).unwrap(), file, "{name:?}");
         assert_eq!(control.fetch([b"RETR ", name].concat()).unwrap(), file);
     }
+}
+
+#[test]
+fn the_server_is_asked_for_a_data_connection_while_the_client_opens_its_own() {
+    let server =
+        Scripted::start(&[("EPRT", "200 Ok"), ("SIZE", "213 1"), ("REST", "350 Ok"), ("RETR", "550 No")]);
+    let proxy = forward(&["--upstream-mode", "active"]);
+    let mut control = through(&proxy, server.at);
+    let asked = || server.heard().iter().filter(|line| line.starts_with("EPRT")).count();
+    control.epsv().unwrap();
+    until("the server is asked before the transfer", PATIENCE, || Ok((asked() == 1).then_some(()))).unwrap();
+    // What comes in between is no reason to ask again, nor is a client that changes its mind.
+    control.expect("SIZE f", 213).unwrap();
+    let to = control.epsv().unwrap();
+    let _data = control.join(to).unwrap();
+    control.expect("REST 1", 350).unwrap();
+    control.expect("RETR f", 550).unwrap();
+    let heard = server.heard();
+    assert!(heard.ends_with(&["REST 1".to_owned(), "RETR f".to_owned()]), "{heard:?}");
+    assert_eq!(asked(), 1, "{heard:?}");
+    control.epsv().unwrap();
+    until("the next is asked for", PATIENCE, || Ok((asked() == 2).then_some(()))).unwrap();
 }

@@ -47,15 +47,16 @@ impl Session {
             | Command::Pbsz(_)
             | Command::Prot(_)
             | Command::Ccc
-            | Command::Pasv
-            | Command::Epsv(_)
-            | Command::Port(_)
-            | Command::Eprt(_)
             | Command::Abor
             | Command::Quit
             | Command::Rein => {
                 let action = self.client.dialogue.line(line);
                 self.act(action).await
+            }
+            Command::Pasv | Command::Epsv(_) | Command::Port(_) | Command::Eprt(_) => {
+                let action = self.client.dialogue.line(line);
+                self.act(action).await?;
+                self.open_server_side_ahead().await
             }
             Command::Host(name) => {
                 let action = self.client.dialogue.line(line);

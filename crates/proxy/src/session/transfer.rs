@@ -128,6 +128,19 @@ impl Session {
         self.conclude(ended, course, &record, &progress).await
     }
 
+    /// Asks for the server's data channel while the client, which has its answer, opens its own.
+    pub(super) async fn open_server_side_ahead(&mut self) -> Result<(), End> {
+        if matches!(self.client.pending, Pending::Nothing) {
+            return Ok(());
+        }
+        self.client.flush().await?;
+        let Some(server) = &mut self.upstream else { return Ok(()) };
+        match self.client.control.attend(server.leg.open_data_ahead()).await? {
+            Ok(()) => Ok(()),
+            Err(lost) => self.server_lost(&lost),
+        }
+    }
+
     /// The server's data channel, and REST again if the client sent one: commands about the channel came in
     /// between, and RFC 959 §4.1.3 has the transfer follow at once. `None` if the client has been told why not.
     async fn open_server_side(&mut self, offset: u64) -> Result<Option<Opened>, End> {

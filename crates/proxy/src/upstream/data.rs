@@ -6,6 +6,7 @@ use std::time::Duration;
 use portway_data::{Link, Listening};
 use portway_proto::client::{AddressTrust, passive};
 use portway_proto::{Announced, Command, Epsv, Family};
+use tokio::time::Instant;
 
 use super::{Lost, Upstream, shown};
 use crate::WayChoice;
@@ -73,6 +74,22 @@ pub(crate) struct Opened {
     pub(crate) channel: Channel,
 }
 
+/// A data channel that was asked for ahead of its transfer.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    since: Instant,
+    opened: Result<Opened, String>,
+}
+
+/// How long a server is trusted to keep a data connection that nobody uses yet.
+const FRESH: Duration = Duration::from_secs(10);
+
+impl Ahead {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < FRESH
+    }
+}
+
 /// Why one way failed: what the server refused, or what the network did.
 enum Failed {
     Refused(String),
@@ -80,12 +97,30 @@ enum Failed {
 }
 
 impl Upstream {
-    /// Opens a data channel by the first way that works as far as can be known before the transfer. The inner
-    /// error says what was tried.
-    ///
+    /// Opens a data channel before the transfer is asked for: while the client connects to us, we connect to the
+    /// server. What is there already stays.
+    pub(crate) async fn open_data_ahead(&mut self) -> Result<(), Lost> {
+        if !self.ahead.as_deref().is_some_and(Ahead::is_fresh) {
+            // The old port is given back first.
+            self.ahead = None;
+            let opened = self.try_all().await?;
+            self.ahead = Some(Box::new(Ahead { since: Instant::now(), opened }));
+        }
+        Ok(())
+    }
+
+    /// Opens a data channel by the first way that works as far as can be known before the transfer, unless that was
+    /// done ahead. The inner error says what was tried.
+    pub(crate) async fn open_data(&mut self) -> Result<Result<Opened, String>, Lost> {
+        match self.ahead.take().filter(|ahead| ahead.is_fresh()) {
+            Some(ahead) => Ok(ahead.opened),
+            None => self.try_all().await,
+        }
+    }
+
     /// The address in a 227 is never followed: data connections go to the server we are talking to, or a hostile
     /// one could send the proxy anywhere.
-    pub(crate) async fn open_data(&mut self) -> Result<Result<Opened, String>, Lost> {
+    async fn try_all(&mut self) -> Result<Result<Opened, String>, Lost> {
         let mut tried = Vec::new();
         for way in self.ways.0.clone() {
             let done = match way {
