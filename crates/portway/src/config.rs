@@ -1,12 +1,12 @@
 //! `portway config`: the settings file of `serve`, shown and checked.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::out;
 use crate::serve;
 
 /// Every setting with its default, as a file to begin with.
@@ -32,14 +32,12 @@ enum What {
 
 /// Prints or checks.
 pub(crate) fn run(args: &ConfigArgs) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    // A closed standard output (`| head`) is no fault.
-    let _ = match &args.what {
-        What::Example => out.write_all(EXAMPLE.as_bytes()),
+    match &args.what {
+        What::Example => out::print(EXAMPLE),
         What::Check { file } => {
             serve::check(file)?;
-            writeln!(out, "{} is right", file.display())
+            out::line(format_args!("{} is right", file.display()));
         }
-    };
+    }
     Ok(ExitCode::SUCCESS)
 }

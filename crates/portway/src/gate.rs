@@ -18,6 +18,8 @@ use args::{GateCommand, RulesArgs};
 pub(crate) use enroll::server_tls;
 pub(crate) use helper::VERB as HELPER;
 
+use crate::out;
+
 /// Does what the subcommand says.
 pub(crate) fn run(args: GateArgs) -> Result<ExitCode> {
     match args.command {
@@ -33,7 +35,7 @@ fn rules(args: RulesArgs) -> Result<ExitCode> {
     let config = portway_gate::GateConfig::default();
     let ports = if args.ports.is_empty() { config.ports } else { args.ports };
     let hole = config.layout.mark;
-    println!(
+    out::line(format_args!(
         "\
 # For a gate between networks. Control connections are taken over before your chains see them, and data
 # connections carry a mark. Into the chain that drops what is forwarded, before it drops:
@@ -48,10 +50,10 @@ fn rules(args: RulesArgs) -> Result<ExitCode> {
 #
 # For a server or client that opens its own firewall:",
         mark = config.mark
-    );
-    print!(
+    ));
+    out::print(format_args!(
         "{}",
         Rules { firewall: args.firewall, layout: &config.layout, control: &ports, ports: args.data.0 }
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -20,10 +20,12 @@ use screen::Screen;
 use summary::Summary;
 use table::{State, Table};
 
+use crate::out;
+
 /// Lists or tries scenarios.
 pub(crate) fn run(args: LabArgs) -> Result<ExitCode> {
     match args.command {
-        LabCommand::List => list(),
+        LabCommand::List => Ok(list()),
         LabCommand::Run(args) if args.scenarios.is_empty() => doctor::try_all(&args),
         LabCommand::Run(args) => try_all(&args),
         LabCommand::Cell { task } => Ok(portway_lab::inside(&task)),
@@ -31,21 +33,19 @@ pub(crate) fn run(args: LabArgs) -> Result<ExitCode> {
     }
 }
 
-fn list() -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+fn list() -> ExitCode {
     for scenario in Scenario::ALL {
-        writeln!(out, "{:<12} {}", scenario.name(), scenario.meaning())?;
-        writeln!(out, "{:<12} {}\n", "", picture::of(scenario))?;
+        out::line(format_args!("{:<12} {}", scenario.name(), scenario.meaning()));
+        out::line(format_args!("{:<12} {}\n", "", picture::of(scenario)));
     }
-    writeln!(out, "portway lab run all tries every one of them; portway lab run strict tries one.")?;
-    writeln!(
-        out,
-        "portway lab run doctor tries what can go wrong, and whether portway doctor finds and cures it:\n"
-    )?;
+    out::line("portway lab run all tries every one of them; portway lab run strict tries one.");
+    out::line(
+        "portway lab run doctor tries what can go wrong, and whether portway doctor finds and cures it:\n",
+    );
     for case in portway_lab::fault::cases() {
-        writeln!(out, "{:<34} {}", case.name, case.meaning)?;
+        out::line(format_args!("{:<34} {}", case.name, case.meaning));
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 fn try_all(args: &RunArgs) -> Result<ExitCode> {
@@ -91,7 +91,7 @@ fn try_all(args: &RunArgs) -> Result<ExitCode> {
         summary.add(&table);
     }
     if args.markdown {
-        print!("{}", summary.markdown());
+        out::print(summary.markdown());
     } else if args.scenarios.len() > 1 {
         screen.print(&summary.text())?;
     }

@@ -7,6 +7,7 @@ mod doctor;
 mod gate;
 mod lab;
 mod memory;
+mod out;
 mod paper;
 mod privileges;
 mod prompt;

@@ -1,6 +1,5 @@
 //! `portway completions` and `portway man`: made from the very command line that is parsed.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
+use crate::out;
 
 /// The flags of `portway completions`.
 #[derive(Debug, Args)]
@@ -28,7 +28,8 @@ pub(crate) struct ManArgs {
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "portway", &mut text);
-    print(&text)
+    out::print(String::from_utf8_lossy(&text));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints or writes the manual.
@@ -36,16 +37,11 @@ pub(crate) fn man(args: &ManArgs) -> Result<ExitCode> {
     let Some(directory) = &args.directory else {
         let mut text = Vec::new();
         clap_mangen::Man::new(Cli::command()).render(&mut text)?;
-        return print(&text);
+        out::print(String::from_utf8_lossy(&text));
+        return Ok(ExitCode::SUCCESS);
     };
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     clap_mangen::generate_to(Cli::command(), directory)
         .with_context(|| format!("cannot write to {}", directory.display()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A closed standard output (`| head`) is no fault.
-fn print(text: &[u8]) -> Result<ExitCode> {
-    let _ = std::io::stdout().lock().write_all(text);
     Ok(ExitCode::SUCCESS)
 }

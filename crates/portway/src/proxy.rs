@@ -20,6 +20,7 @@ use portway_ops::{Log, Registry, Sink};
 use portway_proto::Policy;
 use portway_proxy::{Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, UserLimits};
 
+use crate::out;
 use crate::service::{TlsMode, runtime, signals, stopped, tls};
 pub(crate) use args::{CA_DIR, ProxyArgs};
 use args::{ProxyCommand, UpstreamTls};
@@ -107,7 +108,6 @@ fn listen(kind: &Kind, addr: SocketAddr) -> std::io::Result<tokio::net::TcpListe
 
 /// What is printed when the proxy is ready: for a person, and for scripts the lines that begin with `listening`.
 fn tell(what: &str, listeners: &[(SocketAddr, bool)], identity: Option<&tls::Found>) {
-    use std::io::Write;
     let mut text = format!("portway {} is a {what} proxy\n", env!("CARGO_PKG_VERSION"));
     for (addr, implicit) in listeners {
         let scheme = if *implicit { "ftps" } else { "ftp" };
@@ -120,9 +120,7 @@ fn tell(what: &str, listeners: &[(SocketAddr, bool)], identity: Option<&tls::Fou
         None => text.push_str("TLS       off towards clients\n"),
     }
     text.push_str("stop      Ctrl-C; running transfers may end\n");
-    // A closed standard output is no reason not to serve.
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out::print(text);
 }
 
 fn accounts(settings: &Settings) -> Result<Option<Accounts>> {

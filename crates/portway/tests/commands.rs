@@ -87,3 +87,30 @@ fn every_command_works_under_implicit_tls_in_both_modes() {
         }
     }
 }
+
+#[test]
+fn whoever_reads_what_is_printed_may_leave_early() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("ca").display().to_string();
+    for words in [
+        &["lab", "list"][..],
+        &["gate", "rules"],
+        &["gate", "enroll", "--agent-dir", &dir],
+        &["proxy", "ca", &dir],
+        &["config", "example"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_portway"))
+            .args(words)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{words:?}: {said}");
+    }
+}

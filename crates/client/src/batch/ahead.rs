@@ -203,7 +203,8 @@ impl Connection {
             // Otherwise the server now waits on a port that nobody can reach.
             return self.open_flight(flight, &reply, folder).await;
         }
-        let Some(flight) = batch.flights.pop_front_if(|flight| flight.transfer == id) else { return true };
+        let next = batch.flights.front().is_some_and(|flight| flight.transfer == id);
+        let Some(flight) = (if next { batch.flights.pop_front() } else { None }) else { return true };
         if batch.trial && matches!(reply.code, 425 | 426) {
             self.learn_no_active(way, "the server could not connect");
             alone.push(flight.job);

@@ -13,6 +13,8 @@ use portway_net::{
 
 use super::args::EnrollArgs;
 
+use crate::out;
+
 /// Where certificates of agents are kept unless told otherwise, on gates and on servers alike.
 pub(crate) const AGENT_DIR: &str = "/etc/portway/agent";
 
@@ -24,10 +26,10 @@ pub(crate) fn run(args: &EnrollArgs) -> Result<ExitCode> {
         let gate = authority.issue_gate()?;
         write_new(&dir.join("gate.key"), gate.key.as_bytes())?;
         write_new(&dir.join("gate.pem"), gate.cert.as_bytes())?;
-        println!("gate      {}", dir.join("gate.pem").display());
+        out::line(format_args!("gate      {}", dir.join("gate.pem").display()));
     }
     let Some(name) = &args.name else {
-        println!("next      portway gate enroll NAME --address ADDR   for each server");
+        out::line(format_args!("next      portway gate enroll NAME --address ADDR   for each server"));
         return Ok(ExitCode::SUCCESS);
     };
     if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_plain) {
@@ -44,9 +46,12 @@ pub(crate) fn run(args: &EnrollArgs) -> Result<ExitCode> {
     write_new(&theirs.join("server.pem"), server.cert.as_bytes())?;
     let ca = fs::read(dir.join("ca.pem")).context("ca.pem")?;
     write_new(&theirs.join("ca.pem"), &ca)?;
-    println!("server    {name}, for {:?}", args.addresses);
-    println!("next      copy {}/ to the server as {AGENT_DIR}/, then there:", theirs.display());
-    println!("          portway serve --pinholes agent:GATE:PORT …");
+    out::line(format_args!("server    {name}, for {:?}", args.addresses));
+    out::line(format_args!(
+        "next      copy {}/ to the server as {AGENT_DIR}/, then there:",
+        theirs.display()
+    ));
+    out::line(format_args!("          portway serve --pinholes agent:GATE:PORT …"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,7 +97,7 @@ fn authority(dir: &Path) -> Result<Authority> {
     let (authority, own) = Authority::create()?;
     write_new(&path, own.key.as_bytes())?;
     write_new(&dir.join("ca.pem"), own.cert.as_bytes())?;
-    println!("authority {}, which is worth guarding", path.display());
+    out::line(format_args!("authority {}, which is worth guarding", path.display()));
     Ok(authority)
 }
 

@@ -10,6 +10,8 @@ use portway_lab::fault::{Case, Event, Plan, Row, cases, lacks, missing, record, 
 use super::args::RunArgs;
 use super::code;
 
+use crate::out;
+
 /// Tries the cases that were asked for and prints a row for each.
 pub(super) fn try_all(args: &RunArgs) -> Result<ExitCode> {
     let chosen = chosen(&args.only)?;
@@ -35,7 +37,7 @@ pub(super) fn try_all(args: &RunArgs) -> Result<ExitCode> {
         arguments: vec!["lab".to_owned(), "fault".to_owned()],
     };
     if !args.json {
-        println!("{:<names$}  {:<30}  {:>7}  cured", "scenario", "verdict", "seconds");
+        out::line(format_args!("{:<names$}  {:<30}  {:>7}  cured", "scenario", "verdict", "seconds"));
     }
     // Told in their order, however they end.
     let (mut done, mut rows, mut out) = (BTreeMap::new(), Vec::new(), Ok(()));
@@ -61,7 +63,10 @@ pub(super) fn try_all(args: &RunArgs) -> Result<ExitCode> {
     });
     out?;
     if !args.json {
-        println!("\n{}", summary(&plan.cases, &rows.into_iter().flatten().collect::<Vec<_>>()));
+        out::line(format_args!(
+            "\n{}",
+            summary(&plan.cases, &rows.into_iter().flatten().collect::<Vec<_>>())
+        ));
     }
     Ok(code(good))
 }

@@ -1,10 +1,12 @@
 //! Standard output: on a terminal the table changes in place, elsewhere it is printed once it is complete.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use anyhow::Result;
 
 use super::table::Table;
+
+use crate::out;
 
 /// Where the table is drawn.
 pub(crate) struct Screen {
@@ -29,8 +31,8 @@ impl Screen {
         if self.silent {
             return Ok(());
         }
-        let mut out = std::io::stdout().lock();
-        Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+        out::print(text);
+        Ok(())
     }
 
     /// Shows the table as it is now, if it can be shown in place of what was drawn before.

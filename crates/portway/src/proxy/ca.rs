@@ -15,6 +15,8 @@ use super::args::CaArgs;
 const CERT: &str = "proxy-ca.pem";
 const KEY: &str = "proxy-ca.key";
 
+use crate::out;
+
 /// Makes it, unless it is there.
 pub(super) fn make(args: &CaArgs) -> Result<ExitCode> {
     let dir = &args.dir;
@@ -32,12 +34,12 @@ pub(super) fn make(args: &CaArgs) -> Result<ExitCode> {
         .with_context(|| format!("cannot make {}", dir.display()))?;
     write(&dir.join(KEY), issued.key.as_bytes(), 0o600)?;
     write(&dir.join(CERT), issued.cert.as_bytes(), 0o644)?;
-    println!("authority {}", dir.join(CERT).display());
-    println!("key       {}, readable by you alone", dir.join(KEY).display());
-    println!(
+    out::line(format_args!("authority {}", dir.join(CERT).display()));
+    out::line(format_args!("key       {}, readable by you alone", dir.join(KEY).display()));
+    out::line(format_args!(
         "next      have clients trust the authority, and run: portway proxy --transparent --ca-dir {}",
         dir.display()
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::args::PinholesArg;
 use super::config::Settings;
+use crate::out;
 use crate::service::TlsMode;
 use crate::service::tls::{Found, Kept};
 
@@ -17,10 +18,7 @@ pub(crate) fn print(
     users: &[(String, Option<String>)],
     identity: Option<&Found>,
 ) {
-    use std::io::Write;
-    let text = text(settings, root, listeners, users, identity);
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out::print(text(settings, root, listeners, users, identity));
 }
 
 fn text(
