@@ -1,15 +1,15 @@
 //! What we tell administrators of ufw and firewalld to do does what we say, with the real packages: in network and
 //! mount namespaces of their own, with copies of their configuration.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 mod lab;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, at, inside, run};
+use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, Scratch, at, inside, paste_into_ufw, run};
 use portway_nft::paste::{Firewall, Rules};
 use portway_nft::{Elements as _, Filter, Key, Layout};
 
@@ -32,36 +32,6 @@ fn installed(programs: &[&str]) -> bool {
     assert!(std::env::var_os("CI").is_none(), "CI installs {missing}");
     eprintln!("NOT RUN: {missing} is not installed");
     false
-}
-
-/// Files of this host that nobody outside sees; gone with this value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    /// Puts a copy in place of each folder, and empty ones in place of `/run` and `/var/log`.
-    fn over(folders: &[&str]) -> Self {
-        // SAFETY: the mounts of this thread alone change, and of what it starts; its memory does not depend on them.
-        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }.unwrap();
-        run("mount --make-rprivate /");
-        let copies = std::env::temp_dir().join(format!("portway-firewalls-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&copies);
-        std::fs::create_dir_all(&copies).unwrap();
-        for (n, folder) in folders.iter().enumerate() {
-            let copy = copies.join(n.to_string()).display().to_string();
-            run(&format!("cp -r {folder} {copy}"));
-            run(&format!("mount --bind {copy} {folder}"));
-        }
-        for empty in ["/run", "/var/log"] {
-            run(&format!("mount -t tmpfs none {empty}"));
-        }
-        Self(copies)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A service of this test; killed with this value.
@@ -115,25 +85,6 @@ fn listen_here() {
     }
 }
 
-/// Puts what is printed where it says, and runs what it says.
-fn paste_into_ufw(text: &str) {
-    let mut file = None;
-    for line in text.lines() {
-        if let Some(path) = line.strip_prefix("# Into ") {
-            file = Some(path.split(',').next().unwrap().to_owned());
-        } else if line.starts_with("# Then") {
-            file = None;
-        } else if line.starts_with('#') {
-        } else if let Some(path) = &file {
-            let rules = std::fs::read_to_string(path).unwrap();
-            let (before, commit) = rules.rsplit_once("COMMIT").unwrap();
-            std::fs::write(path, format!("{before}{line}\nCOMMIT{commit}")).unwrap();
-        } else {
-            run(line);
-        }
-    }
-}
-
 #[test]
 fn beside_ufw_a_server_needs_no_open_range_and_a_gate_opens_what_it_forwards() {
     if !installed(&["ufw", "iptables", "ip6tables"]) {
@@ -180,7 +131,7 @@ fn beside_firewalld_the_guard_keeps_the_range_shut_that_its_zone_has_opened() {
         let layout = Layout { guard: Some(5000..=5009), ..Layout::default() };
         std::fs::create_dir_all("/run/dbus").unwrap();
         // Debian's own bus changes its user, and there may be only one here.
-        let config = scratch.0.join("bus.conf");
+        let config = scratch.folder.join("bus.conf");
         std::fs::write(
             &config,
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"

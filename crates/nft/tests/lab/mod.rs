@@ -4,6 +4,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -203,4 +204,55 @@ pub(crate) fn strict(mark: u32) {
             }}
         }}"
     ));
+}
+
+/// Files of this host that nobody outside sees; gone with this value.
+pub(crate) struct Scratch {
+    pub(crate) folder: PathBuf,
+}
+
+impl Scratch {
+    /// Puts a copy in place of each folder, and empty ones in place of `/run` and `/var/log`.
+    pub(crate) fn over(folders: &[&str]) -> Self {
+        // SAFETY: the mounts of this thread alone change, and of what it starts; its memory does not depend on them.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }.unwrap();
+        run("mount --make-rprivate /");
+        let copies = std::env::temp_dir().join(format!("portway-firewalls-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&copies);
+        std::fs::create_dir_all(&copies).unwrap();
+        for (n, folder) in folders.iter().enumerate() {
+            let copy = copies.join(n.to_string()).display().to_string();
+            run(&format!("cp -r {folder} {copy}"));
+            run(&format!("mount --bind {copy} {folder}"));
+        }
+        for empty in ["/run", "/var/log"] {
+            run(&format!("mount -t tmpfs none {empty}"));
+        }
+        Self { folder: copies }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Puts what is printed where it says, and runs what it says.
+pub(crate) fn paste_into_ufw(text: &str) {
+    let mut file = None;
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("# Into ") {
+            file = Some(path.split(',').next().unwrap().to_owned());
+        } else if line.starts_with("# Then") {
+            file = None;
+        } else if line.starts_with('#') {
+        } else if let Some(path) = &file {
+            let rules = std::fs::read_to_string(path).unwrap();
+            let (before, commit) = rules.rsplit_once("COMMIT").unwrap();
+            std::fs::write(path, format!("{before}{line}\nCOMMIT{commit}")).unwrap();
+        } else {
+            run(line);
+        }
+    }
 }

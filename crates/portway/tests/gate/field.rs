@@ -16,6 +16,8 @@ pub(crate) enum Wall {
     ClientSide,
     /// Whatever the server begins.
     ServerSide,
+    /// ufw as it comes, with what `portway gate rules` prints.
+    Ufw,
 }
 
 /// The server program.
@@ -218,6 +220,7 @@ impl Wall {
             Self::Strict => "",
             Self::ClientSide => "iifname cli ct state new accept",
             Self::ServerSide => "iifname srv ct state new accept",
+            Self::Ufw => return crate::beside::ufw(),
         };
         // As `portway gate rules` says.
         nft(&format!(

@@ -5,6 +5,7 @@
 
 mod audit;
 mod balancer;
+mod beside;
 mod bridge;
 mod field;
 mod ftps;
