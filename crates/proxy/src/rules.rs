@@ -37,8 +37,8 @@ pub enum RuleAction {
     Allow,
     /// It does not pass.
     Deny,
-    /// A path under `from` becomes the same path under `to`, both absolute; the rows below judge the new one. What
-    /// the server says of its paths is not rewritten back.
+    /// A path under `from` becomes the same path under `to`, both absolute; the rows below judge the new one. Where the
+    /// server tells a path (257), it is moved back; other replies are passed on as they are.
     Rewrite {
         /// The folder that clients name.
         from: String,
@@ -98,6 +98,20 @@ pub(crate) fn judge(rules: &[CommandRule], command: &Command<'_>, sender: Sender
         }
     }
     changed.map_or(Ruled::Pass, Ruled::Instead)
+}
+
+/// What the client calls the directory that the server calls so; `None` if no row moves it.
+pub(crate) fn moved_back(rules: &[CommandRule], path: &[u8], sender: Sender<'_>) -> Option<Vec<u8>> {
+    let mut changed: Option<Vec<u8>> = None;
+    for rule in rules.iter().rev().filter(|rule| rule.is_for(sender)) {
+        let RuleAction::Rewrite { from, to } = &rule.action else { continue };
+        let Some(back) = path::under(changed.as_deref().unwrap_or(path), to, from) else { continue };
+        let command = Command::Cwd(&back);
+        if rule.is_about(&command) && rule.fits(&Paths::of(&command, None)) {
+            changed = Some(back);
+        }
+    }
+    changed
 }
 
 /// Whether a verb is kept back, whatever its argument: then FEAT and HELP are silent about it. `site` is the

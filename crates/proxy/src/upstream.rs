@@ -21,6 +21,9 @@ pub(crate) use data::{Channel, Opened};
 /// How long a server may take to answer QUIT.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// A server that is silent for so long in the middle of a reply has said all of it, and ended it wrongly.
+const PAUSE: Duration = Duration::from_millis(1500);
+
 /// Replies that decide nothing, between two that do. A server that sends more has all of our attention in mind.
 const CHATTER: u32 = 1000;
 
@@ -358,7 +361,10 @@ impl Upstream {
                 return self.bearable(event?).map(Some);
             }
             let mut buf = [0_u8; 4096];
-            match timeout_at(deadline, self.control.read(&mut buf)).await {
+            let pause = Instant::now() + PAUSE;
+            let partial = self.session.has_partial() && pause < deadline;
+            let until = if partial { pause } else { deadline };
+            match timeout_at(until, self.control.read(&mut buf)).await {
                 Ok(Ok(0)) => {
                     return match self.session.next_event_at_end() {
                         Some(event) => Ok(Some(event?)),
@@ -367,6 +373,11 @@ impl Upstream {
                 }
                 Ok(Ok(n)) => self.session.feed(buf.get(..n).unwrap_or_default()),
                 Ok(Err(error)) => return Err(Lost::Broken(error)),
+                Err(_) if partial => {
+                    if let Some(event) = self.session.next_event_after_pause() {
+                        return self.bearable(event?).map(Some);
+                    }
+                }
                 Err(_) => return Ok(None),
             }
         }

@@ -80,3 +80,13 @@ fn a_client_that_never_opens_its_data_connection_gets_425_and_no_empty_file_is_m
     control.expect_reply(425).unwrap();
     control.expect("NOOP", 200).unwrap();
 }
+
+#[test]
+fn a_reply_that_never_ends_by_the_book_is_passed_on_when_the_server_has_paused() {
+    let odd = Scripted::start(&[("STAT", "211-All is well\r\n212 and that was it")]);
+    let proxy = forward(&[]);
+    let mut control = through(&proxy, odd.at);
+    let said = control.expect("STAT", 212).unwrap().to_string();
+    assert!(said.contains("All is well"), "{said}");
+    control.expect("NOOP", 200).unwrap();
+}

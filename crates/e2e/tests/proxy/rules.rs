@@ -40,6 +40,11 @@ fn rules_deny_by_verb_argument_and_user_and_say_which_rule_it_was() {
     assert_eq!(control.fetch("RETR ../f").unwrap(), file);
     control.store("STOR fine.txt", b"x").unwrap();
     assert!(server.tree.read("new/fine.txt").is_ok() && server.tree.read("f").is_ok());
+    // The client is where it wanted to go, by its own names.
+    control.expect("CWD /old", 250).unwrap();
+    let told = control.expect("PWD", 257).unwrap().to_string();
+    assert!(told.contains("\"/old\"") && !told.contains("new"), "{told}");
+    assert_eq!(control.fetch("RETR y").unwrap(), b"moved");
     let help = control.expect("HELP", 214).unwrap().to_string();
     assert!(!help.contains("DELE") && help.contains("STOR"), "{help}");
     logged(&proxy, &["refused", "DELE", "rule"]);

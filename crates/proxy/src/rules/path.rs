@@ -111,14 +111,19 @@ impl<'a> Paths<'a> {
     /// The line of the same command with its path moved from one folder to another; `None` if it is not there.
     pub(super) fn moved(&self, command: Command<'_>, from: &str, to: &str) -> Option<Vec<u8>> {
         let whole = resolved(self.directory, self.path.as_deref()?)?;
-        let from = from.trim_end_matches('/').as_bytes();
-        let rest = whole.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))?;
-        let mut path = [to.trim_end_matches('/').as_bytes(), rest].concat();
-        if path.is_empty() {
-            path.push(b'/');
-        }
-        line(&with_path(command, &path)?)
+        line(&with_path(command, &under(&whole, from, to)?)?)
     }
+}
+
+/// The same path under another folder; `None` if it is not under `from`.
+pub(super) fn under(whole: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
+    let from = from.trim_end_matches('/').as_bytes();
+    let rest = whole.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))?;
+    let mut path = [to.trim_end_matches('/').as_bytes(), rest].concat();
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    Some(path)
 }
 
 /// The argument as a server will read it.

@@ -129,6 +129,19 @@ fn folders_are_moved_and_the_rows_below_see_the_new_name() {
 }
 
 #[test]
+fn what_the_server_calls_a_folder_is_moved_back() {
+    let action = RuleAction::Rewrite { from: "/old".to_owned(), to: "/new/place/".to_owned() };
+    let rules = [rule(&["*"], &[], action.clone())];
+    let back = |path: &[u8]| moved_back(&rules, path, ANN);
+    assert_eq!(back(b"/new/place"), Some(b"/old".to_vec()));
+    assert_eq!(back(b"/new/place/a \"b"), Some(b"/old/a \"b".to_vec()));
+    assert_eq!((back(b"/new/places"), back(b"/"), back(b"")), (None, None, None));
+    // Rows that do not move directories move none back.
+    assert_eq!(moved_back(&[rule(&["RETR"], &[], action.clone())], b"/new/place", ANN), None);
+    assert_eq!(moved_back(&[rule(&["*"], &["/old/a*"], action)], b"/new/place/b", ANN), None);
+}
+
+#[test]
 fn a_refusal_names_the_rule_and_what_is_kept_back_is_hidden() {
     let rules = [deny(&["DELE", "SITE CHMOD"], &[]), deny(&["STOR"], &["*.exe"]), deny(&["@active"], &[])];
     let reply = |line: &[u8]| match judged(&rules, line) {

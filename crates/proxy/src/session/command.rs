@@ -120,6 +120,7 @@ impl Session {
             return Ok(code);
         }
         let Some(reply) = self.ask(command).await? else { return Ok(421) };
+        let reply = self.with_clients_path(reply);
         self.pass_reply(&reply);
         Ok(reply.code)
     }

@@ -1,7 +1,7 @@
 //! What the rules about commands make of a line.
 
 use portway_ops::Refused;
-use portway_proto::{Command, unquote};
+use portway_proto::{Command, RawReply, quote, unquote};
 
 use portway_interpreter::End;
 
@@ -39,6 +39,22 @@ impl Session {
             server.directory = None;
         }
         Ok(ruled)
+    }
+
+    /// A 257 with the path as the client names it, where rules have moved it.
+    pub(super) fn with_clients_path(&self, reply: RawReply) -> RawReply {
+        if reply.code != 257 || self.filter.rules.is_empty() {
+            return reply;
+        }
+        let told = reply.lines.last().and_then(|line| unquote(line));
+        let back = told.and_then(|path| rules::moved_back(&self.filter.rules, &path, self.sender()));
+        match back {
+            // RFC 959 Appendix II.
+            Some(path) => {
+                RawReply { code: 257, lines: vec![[&quote(&path)[..], b" is the directory."].concat()] }
+            }
+            None => reply,
+        }
     }
 
     /// Who sends commands now.
