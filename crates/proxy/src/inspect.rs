@@ -155,4 +155,12 @@ mod tests {
         // Who has read enough may leave.
         assert_eq!(ask("exit 0", &[0; 300_000]).await, Ok(()));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_comes_to_a_verdict_passes_nothing() {
+        let mut inspection = Inspection::new(tokio::io::sink(), std::future::pending());
+        assert_eq!(inspection.verdict().await, Err("no verdict within 60 s".to_owned()));
+        let mut inspection = Inspection::new(tokio::io::sink(), async { panic!("of the judge") });
+        assert!(inspection.verdict().await.is_err());
+    }
 }

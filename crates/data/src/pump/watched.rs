@@ -208,4 +208,24 @@ mod tests {
             assert!(rest.is_empty(), "{len} octets");
         }
     }
+
+    #[tokio::test]
+    async fn a_watcher_that_takes_nothing_is_named_and_one_that_has_left_is_not_asked() {
+        for stays in [true, false] {
+            let ((mut from, mut writer), (mut to, _reader)) = (pair(), pair());
+            writer.write_all(&noise(5000)).unwrap();
+            drop(writer);
+            let (mut watcher, other_end) = tokio::io::duplex(100);
+            let other_end = stays.then_some(other_end);
+            let options = Options { stall: Duration::from_millis(200), ..Options::default() };
+            let tail = relay_watched(&mut from, &mut to, options, &Progress::new(), &mut watcher, 0).await;
+            match stays {
+                true => {
+                    assert!(matches!(tail, Err(RelayError::Watcher(Failure::Stalled { .. }))), "{tail:?}")
+                }
+                false => assert_eq!(tail.unwrap().held.len(), 5000),
+            }
+            drop(other_end);
+        }
+    }
 }

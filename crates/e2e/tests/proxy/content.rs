@@ -184,3 +184,39 @@ fn no_file_is_fetched_or_stored_in_pieces_that_look_clean() {
     let help = control.expect("HELP", 214).unwrap().to_string();
     assert!(help.contains("STOR") && !help.contains("APPE"), "{help}");
 }
+
+#[test]
+fn a_verdict_may_take_longer_than_a_data_connection_may_be_silent() {
+    let (server, file) = server();
+    let slow = "cat >/dev/null; sleep 3";
+    let proxy = forward(&["--data-timeout", "1s", "--idle-timeout", "2s", "--inspect-command", slow]);
+    let mut control = through(&proxy, server.port().unwrap());
+    assert_eq!(control.fetch("RETR f").unwrap(), file);
+    control.store("STOR f", b"another").unwrap();
+    assert_eq!(server.tree.read("f").unwrap(), b"another");
+}
+
+#[test]
+fn abor_does_not_wait_for_the_verdict() {
+    let (server, file) = server();
+    let home = Tree::new().unwrap();
+    let reads = format!("cat >/dev/null; touch {}; exec sleep 60", home.at("read").display());
+    let proxy = forward(&["--inspect-command", &reads]);
+    let mut control = through(&proxy, server.port().unwrap());
+    for line in ["RETR f", "STOR f"] {
+        let mut data = control.begin(line).unwrap();
+        if line.starts_with("STOR") {
+            data.write_all(b"another").unwrap();
+            data.finish().unwrap();
+        }
+        until("the whole file has been seen", PATIENCE, || Ok(home.has("read").then_some(()))).unwrap();
+        let begun = std::time::Instant::now();
+        control.expect("ABOR", 426).unwrap();
+        control.expect_reply(226).unwrap();
+        assert!(begun.elapsed() < PATIENCE);
+        std::fs::remove_file(home.at("read")).unwrap();
+    }
+    assert_eq!(server.tree.read("f").unwrap(), file);
+    let files = || std::fs::read_dir(server.tree.path()).unwrap().count();
+    until("nothing else is left", PATIENCE, || Ok((files() == 1).then_some(()))).unwrap();
+}
