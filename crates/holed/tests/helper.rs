@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, SERVER, at, inside, run, strict};
+use lab::{CLIENT, GATE, Lab, SERVER, at, inside, run, strict, until};
 use portway_nft::wire::{ANSWER, Answer, Ask, Outcome, REQUEST, Request};
 use portway_nft::{DEFAULT_MARK, End, Key, Remote, RemoteError, Translation, Want};
 use portway_pinhole::{HelperPinholes, NftOptions, PinholeError, Pinholes as _, StartError, Way, nft};
@@ -105,17 +105,6 @@ fn expected(from: &str, to: std::net::SocketAddr) -> Expected {
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-fn until(mut so: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < end {
-        if so() {
-            return true;
-        }
-        std::thread::yield_now();
-    }
-    false
 }
 
 #[test]
@@ -229,7 +218,7 @@ fn a_gates_own_helper_checks_again_translates_nowhere_forbidden_and_serves_nobod
             // A hole that runs out is told of once.
             gate.open(&Want { key: key(at(SERVER[family], 5000)), within: Duration::from_secs(1) }).unwrap();
             let mut told = Vec::new();
-            assert!(until(|| {
+            assert!(until(Duration::from_secs(5), || {
                 told.extend(gate.ended().unwrap());
                 !told.is_empty()
             }));
@@ -329,7 +318,10 @@ fn a_killed_helper_leaves_nothing_and_the_next_one_serves_the_same_broker() {
             let old = broker.open(expected(CLIENT[0], to)).unwrap().await.unwrap();
             helper.process.kill().unwrap();
             helper.process.wait().unwrap();
-            assert!(until(|| !run("nft list tables").contains("portway")), "the kernel removes the table");
+            assert!(
+                until(Duration::from_secs(5), || !run("nft list tables").contains("portway")),
+                "the kernel removes the table"
+            );
             let error = broker.open(expected(CLIENT[0], to)).unwrap().await.unwrap_err();
             assert!(matches!(error, PinholeError::Unreachable(_)), "{error}");
             let next = Helper::start_at(helper.path.clone(), &[]);

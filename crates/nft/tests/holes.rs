@@ -6,7 +6,7 @@ mod lab;
 
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, at, inside, nft, run, strict};
+use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, at, inside, nft, run, strict, until};
 use portway_nft::{
     DEFAULT_MARK, Elements as _, End, Filter, FilterError, Holes, Key, Layout, OwnAddresses, Policy, Reach,
     Want,
@@ -20,18 +20,6 @@ fn key(from: &str, to: std::net::SocketAddr) -> Key {
 
 fn filter() -> Filter {
     Filter::install(&Layout::default()).unwrap()
-}
-
-/// Waits until something is so, for at most `patience`.
-fn until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
-    while Instant::now() < end {
-        if so() {
-            return true;
-        }
-        std::thread::yield_now();
-    }
-    so()
 }
 
 #[test]

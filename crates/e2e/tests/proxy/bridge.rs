@@ -3,26 +3,16 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portway_e2e::{Certificate, Control, Lines, PATIENCE, Tls, TlsOptions, Tree, binary, bytes};
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{CLIENT, Lab, OTHER_CLIENT, SERVER, at, inside, nft};
+use crate::lab::{CLIENT, Lab, OTHER_CLIENT, Running, SERVER, at, inside, nft};
 
 const BOTH: [usize; 2] = [0, 1];
-
-/// Killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A strict firewall with a bridging gate, and our server behind it.
 struct Field {

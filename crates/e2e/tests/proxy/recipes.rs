@@ -1,22 +1,12 @@
 //! What `docs/recipes.md` says of programs' own settings for FTP proxies, at a server on the usual port where the
 //! setting has no place for another.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use portway_e2e::{Lines, PATIENCE, Program, Tree, binary, bytes};
 
-use crate::lab::{inside, run};
+use crate::lab::{Running, inside, run};
 use crate::world::{ANN, forward, server};
-
-/// Killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn ncftp_gets_through_by_each_kind_of_firewall_that_its_template_lists() {

@@ -1,22 +1,12 @@
 //! A proxy in the way of clients that know of none: in namespaces, with TPROXY.
 
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use portway_e2e::{Certificate, Lines, PATIENCE, Program, Proxy, Tree, binary, bytes};
 
-use crate::lab::{Lab, SERVER, inside, nft, run};
-
-/// Killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::lab::{Lab, Running, SERVER, inside, nft, run};
 
 #[test]
 fn a_client_that_knows_of_no_proxy_is_served_in_every_mode_and_its_tls_is_looked_into() {

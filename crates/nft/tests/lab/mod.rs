@@ -5,9 +5,9 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs `body` in user and network namespaces of its own: starts this very test once more inside of them.
 ///
@@ -38,6 +38,28 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     print!("{text}");
     assert!(output.status.success(), "{test} failed inside its namespaces");
     assert!(text.contains("1 passed"), "{test} did not run inside its namespaces");
+}
+
+/// A program that is killed when this is dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until something is so, for at most `patience`.
+pub(crate) fn until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    while Instant::now() < end {
+        if so() {
+            return true;
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    so()
 }
 
 /// Runs a program and gives what it wrote; panics if it failed.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lab::{Lab, SERVER, at, nft, run};
+use crate::lab::{Lab, SERVER, at, nft, run, until};
 
 /// The server program and what it is told beyond where to listen.
 #[derive(Clone, Copy, Debug)]
@@ -197,16 +197,4 @@ fn vsftpd(folder: &Path, more: &str) -> String {
     let (served, empty) = (folder.join("pub"), folder.join("empty"));
     writeln!(text, "anon_root={}\nsecure_chroot_dir={}\n{more}", served.display(), empty.display()).unwrap();
     text
-}
-
-/// Waits until something is so, for at most `patience`.
-fn until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
-    while Instant::now() < end {
-        if so() {
-            return true;
-        }
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-    so()
 }

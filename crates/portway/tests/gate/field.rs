@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::lab::until;
 use crate::lab::{Lab, SERVER, nft};
 
 /// What the administrator's firewall forwards besides answers and what carries our mark.
@@ -261,16 +262,4 @@ fn ready(mut child: Child, word: &str) -> Child {
         let _ = lines.read_to_end(&mut Vec::new());
     });
     child
-}
-
-/// Waits until something is so, for at most `patience`.
-pub(crate) fn until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
-    while Instant::now() < end {
-        if so() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    so()
 }
