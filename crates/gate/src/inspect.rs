@@ -53,6 +53,8 @@ pub struct InspectConfig {
     pub queue: u16,
     /// What becomes of connections whose begin was not seen. Default [`MidStream::Reset`].
     pub mid_stream: MidStream,
+    /// Also watch over control connections of this host's own servers and clients. Default false.
+    pub this_host: bool,
 }
 
 /// What becomes of connections that were there before the gate.
@@ -67,7 +69,7 @@ pub enum MidStream {
 
 impl Default for InspectConfig {
     fn default() -> Self {
-        Self { queue: 2121, mid_stream: MidStream::default() }
+        Self { queue: 2121, mid_stream: MidStream::default(), this_host: false }
     }
 }
 
@@ -103,7 +105,7 @@ impl PreparedInspect {
         if config.watch.auth_tls == AuthTls::Bridge {
             return Err(GateError::Bridge);
         }
-        if let Err(error) = rules::install(&config, own.queue) {
+        if let Err(error) = rules::install(&config, &own) {
             let _ = kernel.leave();
             return Err(error.into());
         }

@@ -17,9 +17,10 @@ Usage: portway-holed [OPTIONS]
   --socket PATH       where to listen (default /run/portway/holed.sock)
   --allow UID         a user who may ask, by number; repeatable (default: root and --user)
   --user UID          run as this user, who also may ask; CAP_NET_ADMIN is kept
-  --reach host|forward
+  --reach host|forward|both
                       host: one end of each hole is this host (default)
                       forward: neither end is, for a gate between others
+                      both: either, for a gate that watches over its own host, too
   --deny-port PORT    a port no hole leads to, besides those below 1024 and the usual
                       services; repeatable
   --longest SECONDS   longest lifetime of a hole, 1 to 60 (default 60)
@@ -125,7 +126,8 @@ impl Options {
                 self.policy.reach = match value {
                     "host" => Reach::Host,
                     "forward" => Reach::Forward,
-                    _ => return Err(bad("host or forward")),
+                    "both" => Reach::Both,
+                    _ => return Err(bad("host, forward or both")),
                 }
             }
             "--deny-port" => {

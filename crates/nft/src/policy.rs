@@ -15,6 +15,8 @@ pub enum Reach {
     Host,
     /// Neither end is this host: a gate between others. A hole must never lead to the gate itself.
     Forward,
+    /// Either: a gate that also watches over servers and clients of its own host.
+    Both,
 }
 
 /// What is admitted.

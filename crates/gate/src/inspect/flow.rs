@@ -219,7 +219,8 @@ impl Flow {
     /// A reset counts if the receiver will believe it, too (RFC 5961 §3.2).
     fn reset(&mut self, shared: &Shared, side: Side, segment: &Segment, packet: &[u8], now: Instant) -> Fate {
         let believed = match &self.stage {
-            Stage::Over => return Fate::Drop,
+            // Also that of our own rules, which leaves by way of this host's own hook.
+            Stage::Over => return Fate::Rewrite(without_payload(segment, packet)),
             Stage::Answered { syns, .. } => {
                 let [client, server] = *syns;
                 let own = if side == Side::Client { client } else { server };

@@ -4,10 +4,12 @@
 //! connection is refused, and what happens to all of them when nobody judges, because packets pass a queue
 //! without a listener unmarked. So a gate that was killed refuses at once, and lets nothing by.
 
+use std::fmt::Write as _;
+
 use portway_nft::{GATE_TABLE, queue_rule};
 
-use crate::GateConfig;
 use crate::intercept::{InterceptError, TRANSLATE, nft};
+use crate::{GateConfig, InspectConfig};
 
 /// Just before the chains that know holes.
 const PRIORITY: i32 = -20;
@@ -16,12 +18,12 @@ const PRIORITY: i32 = -20;
 ///
 /// # Errors
 /// [`InterceptError`]; have taken away what is there by then.
-pub(crate) fn install(config: &GateConfig, queue: u16) -> Result<(), InterceptError> {
-    nft(&rules(config))?;
-    queue_rule(GATE_TABLE, "hold", queue).map_err(InterceptError::Netlink)
+pub(crate) fn install(config: &GateConfig, own: &InspectConfig) -> Result<(), InterceptError> {
+    nft(&rules(config, own.this_host))?;
+    queue_rule(GATE_TABLE, "hold", own.queue).map_err(InterceptError::Netlink)
 }
 
-fn rules(config: &GateConfig) -> String {
+fn rules(config: &GateConfig, this_host: bool) -> String {
     let (mark, hole) = (config.mark, config.layout.mark);
     let rest = !mark;
     let next = PRIORITY + 1;
@@ -54,9 +56,39 @@ fn rules(config: &GateConfig) -> String {
         {comes}tcp dport {{ {ports} }} jump judged
         {goes}tcp sport {{ {ports} }} jump judged
     }}
-}}
-"
+{own}}}
+",
+        own = if this_host { on_this_host(&ports, mark) } else { String::new() }
     )
+}
+
+/// The same for what comes to this host and leaves it; what it says to itself is nobody's business. Resets that nobody
+/// has judged are those of these very rules, when there is no gate.
+fn on_this_host(ports: &str, mark: u32) -> String {
+    let next = PRIORITY + 1;
+    let mut text = String::new();
+    for (hook, other) in [("input", "iif"), ("output", "oif")] {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "    chain {hook}_before {{
+        type filter hook {hook} priority {PRIORITY}; policy accept;
+        {other} lo accept
+        tcp sport {{ {ports} }} tcp flags & (syn | ack) == syn | ack ct state invalid drop
+        tcp dport {{ {ports} }} jump hold
+        tcp sport {{ {ports} }} jump hold
+    }}
+    chain {hook}_behind {{
+        type filter hook {hook} priority {next}; policy accept;
+        {other} lo accept
+        tcp flags & rst == rst meta mark and {mark:#x} == 0 accept
+        tcp dport {{ {ports} }} jump judged
+        tcp sport {{ {ports} }} jump judged
+    }}
+"
+        );
+    }
+    text
 }
 
 #[cfg(test)]
@@ -67,7 +99,7 @@ mod tests {
     fn what_was_not_judged_is_reset_before_anything_else() {
         let config =
             GateConfig { ports: vec![21, 2121], interfaces: vec!["lan0".into()], ..Default::default() };
-        let text = rules(&config);
+        let text = rules(&config, false);
         let judged = text.split("chain judged {").nth(1).unwrap();
         assert!(judged.trim_start().starts_with("meta mark and 0x200000 == 0 counter reject"), "{text}");
         assert!(text.contains("iifname { \"lan0\" } tcp dport { 21, 2121 } jump hold"), "{text}");

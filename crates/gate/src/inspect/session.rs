@@ -43,6 +43,8 @@ impl Session {
         let server_seen_as = shared.ledger.asked_for(server, client).filter(|seen| *seen != server);
         let mut policy = shared.config.watch.clone();
         policy.own.extend(Interfaces::read()?.own);
+        // A server or client of this host is met at its own address.
+        policy.own.retain(|own| *own != client.ip() && *own != server.ip());
         policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip()));
         let row = SessionRow {
             session: 0,

@@ -42,6 +42,9 @@ pub(crate) struct RunArgs {
     /// With `inspect`: what becomes of connections that began before the gate [default: reset]
     #[arg(long, value_enum)]
     pub(crate) mid_stream: Option<MidStreamArg>,
+    /// With `inspect`: also watch over control connections of this host's own servers and clients
+    #[arg(long)]
+    pub(crate) this_host: bool,
     /// A port of control connections (repeatable) [default: 21]
     #[arg(long = "port", value_name = "PORT")]
     pub(crate) ports: Vec<u16>,

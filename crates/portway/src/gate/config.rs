@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use portway_data::Network;
 use portway_gate::{GateConfig, GateError, InspectConfig, MidStream, STATUS_SOCKET};
+use portway_nft::Reach;
 use portway_proto::watch::AuthTls;
 use serde::Deserialize;
 
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
 struct File {
     engine: Option<Engine>,
     mid_stream: Option<MidStreamArg>,
+    this_host: bool,
     ports: Vec<u16>,
     implicit_ports: Vec<u16>,
     interfaces: Vec<String>,
@@ -69,7 +71,14 @@ impl Settings {
         if mid_stream != MidStreamArg::default() && engine == Engine::Relay {
             bail!("--mid-stream is for --engine inspect: the relay resets what it did not begin");
         }
+        let this_host = args.this_host || file.this_host;
+        if this_host && engine == Engine::Relay {
+            bail!("--this-host is for --engine inspect: the relay takes over what passes through");
+        }
         let mut gate = GateConfig::default();
+        if this_host {
+            gate.holes.reach = Reach::Both;
+        }
         let ports = either(args.ports, file.ports);
         if !ports.is_empty() {
             gate.ports = ports;
@@ -153,7 +162,7 @@ impl Settings {
         };
         Ok(Self {
             engine,
-            inspect: InspectConfig { mid_stream, ..InspectConfig::default() },
+            inspect: InspectConfig { mid_stream, this_host, ..InspectConfig::default() },
             gate,
             bridge,
             agent: args.agent.or(file.agent),

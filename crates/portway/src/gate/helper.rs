@@ -81,6 +81,7 @@ fn spawn(
     let reach = match config.holes.reach {
         Reach::Host => "host",
         Reach::Forward => "forward",
+        Reach::Both => "both",
     };
     command.args(["--reach", reach, "--mark", &format!("{:#x}", config.layout.mark)]);
     command.args(["--longest", &config.holes.longest.as_secs().clamp(1, 60).to_string()]);

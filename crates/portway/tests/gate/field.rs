@@ -246,7 +246,7 @@ impl Wall {
 }
 
 /// Waits for the line with which a program says that it is ready; reads on in the background.
-fn ready(mut child: Child, word: &str) -> Child {
+pub(crate) fn ready(mut child: Child, word: &str) -> Child {
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     loop {
         let mut line = String::new();

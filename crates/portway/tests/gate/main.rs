@@ -14,6 +14,7 @@ mod inspect;
 mod lab;
 mod matrix;
 mod nat;
+mod own;
 mod packets;
 mod probes;
 mod raw;

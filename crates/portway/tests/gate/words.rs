@@ -19,7 +19,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         Self { stream, read: Vec::new() }
