@@ -219,11 +219,10 @@ mod tests {
             let other_end = stays.then_some(other_end);
             let options = Options { stall: Duration::from_millis(200), ..Options::default() };
             let tail = relay_watched(&mut from, &mut to, options, &Progress::new(), &mut watcher, 0).await;
-            match stays {
-                true => {
-                    assert!(matches!(tail, Err(RelayError::Watcher(Failure::Stalled { .. }))), "{tail:?}")
-                }
-                false => assert_eq!(tail.unwrap().held.len(), 5000),
+            if stays {
+                assert!(matches!(tail, Err(RelayError::Watcher(Failure::Stalled { .. }))), "{tail:?}");
+            } else {
+                assert_eq!(tail.unwrap().held.len(), 5000);
             }
             drop(other_end);
         }
