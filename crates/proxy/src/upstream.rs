@@ -41,6 +41,8 @@ pub(crate) struct Upstream {
     timeouts: LegTimeouts,
     ways: data::Ways,
     ahead: Option<Box<data::Ahead>>,
+    /// The server sees the client's address, not ours.
+    bears_client: bool,
     /// Replies since the last one that decided something.
     chatter: u32,
 }
@@ -179,6 +181,7 @@ impl Upstream {
             timeouts,
             ways: data::Ways::new(leg.mode, peer.ip()),
             ahead: None,
+            bears_client: goal.bears.is_some(),
             chatter: 0,
         };
         if let (Some(client), Some(form)) = (goal.client, leg.header) {

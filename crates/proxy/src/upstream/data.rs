@@ -98,8 +98,12 @@ enum Failed {
 
 impl Upstream {
     /// Opens a data channel before the transfer is asked for: while the client connects to us, we connect to the
-    /// server. What is there already stays.
+    /// server. What is there already stays. Not with the client's own address: its connection and ours would begin
+    /// at one time in the packet filter that turns both to us, and IPv6 clients then lost their first segment.
     pub(crate) async fn open_data_ahead(&mut self) -> Result<(), Lost> {
+        if self.bears_client {
+            return Ok(());
+        }
         if !self.ahead.as_deref().is_some_and(Ahead::is_fresh) {
             // The old port is given back first.
             self.ahead = None;
