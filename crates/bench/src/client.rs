@@ -23,19 +23,22 @@ use report::{Measure, Section};
 pub(crate) struct Sizes {
     /// Folders, and files of 1 KiB in each.
     near: (usize, usize),
-    /// The same over the long link.
-    far: (usize, usize),
+    /// The same over the long link, for programs that wait for each file, and for all others.
+    far: [(usize, usize); 2],
     /// Octets of the large file.
     large: u64,
 }
 
 impl Sizes {
-    pub(crate) const FULL: Self = Self { near: (50, 100), far: (4, 100), large: 2 << 30 };
-    pub(crate) const QUICK: Self = Self { near: (10, 50), far: (2, 50), large: 256 << 20 };
+    pub(crate) const FULL: Self = Self { near: (50, 100), far: [(1, 40), (4, 40)], large: 2 << 30 };
+    pub(crate) const QUICK: Self = Self { near: (10, 50), far: [(1, 10), (2, 40)], large: 256 << 20 };
 }
 
 /// Both directions of the long link together.
 const ROUND_TRIP_MS: u64 = 20;
+
+/// Rounds over the long link, at most: its figures hardly scatter.
+const FAR_ROUNDS: usize = 2;
 
 /// No program gets longer, in seconds: a rival that stalls is shown by what it lost.
 const LIMIT: &str = "300";
@@ -48,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) wall: f64,
     /// Seconds, user and system, in steps of 10 ms.
     pub(crate) cpu: f64,
+    /// Files that were to be moved.
+    pub(crate) files: usize,
     /// Files that are missing or differ.
     pub(crate) lost: usize,
     /// Whether the exit code said that all went well.
@@ -61,7 +66,8 @@ pub(crate) struct Run {
 /// When a server cannot be started, or the link not made.
 pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<String> {
     let count = |(folders, each): (usize, usize)| folders * each;
-    let (near, far) = (count(sizes.near), count(sizes.far));
+    let (near, [few, many]) = (count(sizes.near), sizes.far.map(count));
+    let far = format!("{many} files of 1 KiB ({few} for those that wait for each file)");
     let servers = SERVERS.map(|(_, name)| name);
     let section = |title: String, programs: &'static [Program], measure| {
         Section::new(title, programs, &servers, measure, only)
@@ -70,41 +76,30 @@ pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<Str
         section(format!("{near} files of 1 KiB down"), programs::DOWN, Measure::Ratios),
         section(format!("{near} files of 1 KiB up"), programs::UP, Measure::Ratios),
         section(format!("one file of {} MiB down", sizes.large >> 20), programs::LARGE, Measure::Ratios),
-        section(
-            format!("{far} files of 1 KiB down, {ROUND_TRIP_MS} ms round trip"),
-            programs::DOWN,
-            Measure::RoundTrips(far),
-        ),
-        section(
-            format!("{far} files of 1 KiB up, {ROUND_TRIP_MS} ms round trip"),
-            programs::UP,
-            Measure::RoundTrips(far),
-        ),
+        section(format!("{far} down, {ROUND_TRIP_MS} ms round trip"), programs::DOWN, Measure::RoundTrips),
+        section(format!("{far} up, {ROUND_TRIP_MS} ms round trip"), programs::UP, Measure::RoundTrips),
     ];
     let [down, up, large, far_down, far_up] = &mut sections;
     for round in 1..=rounds {
         for (column, (kind, name)) in SERVERS.into_iter().enumerate() {
             eprintln!("round {round} of {rounds}: {name}");
             let bench = Bench::new(kind, Ipv4Addr::LOCALHOST.into(), sizes.near, Some(sizes.large))?;
-            bench.all(down, column)?;
-            bench.all(up, column)?;
-            bench.all(large, column)?;
+            for section in [&mut *down, &mut *up, &mut *large] {
+                let runs = section.programs().into_iter().map(|program| bench.once(program));
+                section.add(column, &runs.collect::<Result<Vec<_>>>()?);
+            }
             drop(bench);
-            let link = Link::new(ROUND_TRIP_MS)?;
-            link.enter_far()?;
-            let bench = Bench::new(kind, link::FAR.into(), sizes.far, None)?;
-            link.enter_near()?;
-            bench.all(far_down, column)?;
-            bench.all(far_up, column)?;
-            drop(bench);
-            link.leave()?;
+            if round <= FAR_ROUNDS {
+                long_way(kind, column, sizes, [&mut *far_down, &mut *far_up])?;
+            }
         }
     }
     let mut text = format!(
         "{rounds} rounds, least / middle / most of each; {} CPUs; {}; {}\n\
          Ratios are to the first row of the same round. «lost» counts files that are missing or differ, over all \
          rounds;\n\
-         «!» marks a program whose exit code was not true: 0 with files lost, or not 0 with none.\n",
+         «!» marks a program whose exit code was not true: 0 with files lost, or not 0 with none.\n\
+         Over the long way {FAR_ROUNDS} rounds at most are run; logins and listings are part of every figure.\n",
         std::thread::available_parallelism()?,
         crate::machine::kernel(),
         load(),
@@ -122,6 +117,27 @@ struct Bench {
     at: SocketAddr,
     /// What goes up, and where what comes down is put.
     here: Tree,
+    /// How many small files.
+    files: usize,
+}
+
+/// One round over the long link.
+fn long_way(kind: Kind, column: usize, sizes: Sizes, sections: [&mut Section; 2]) -> Result<()> {
+    let link = Link::new(ROUND_TRIP_MS)?;
+    let bench = |files| {
+        link.enter_far()?;
+        let bench = Bench::new(kind, link::FAR.into(), files, None)?;
+        link.enter_near()?;
+        Ok::<_, anyhow::Error>(bench)
+    };
+    let [few, many] = [bench(sizes.far[0])?, bench(sizes.far[1])?];
+    for section in sections {
+        let one = |program: &Program| if program.serial { few.once(program) } else { many.once(program) };
+        let runs = section.programs().into_iter().map(one);
+        section.add(column, &runs.collect::<Result<Vec<_>>>()?);
+    }
+    drop((few, many));
+    link.leave()
 }
 
 impl Bench {
@@ -145,30 +161,24 @@ impl Bench {
         let options = Options { listen: vec![ip], tls: false, users, flags, ..Options::default() };
         let subject = Subject::start_kind(kind, there, &options)?;
         let at = *subject.addresses().first().context("a server listens")?;
-        Ok(Self { subject, at, here })
-    }
-
-    /// Runs every program of a section once.
-    fn all(&self, section: &mut Section, column: usize) -> Result<()> {
-        let programs = section.programs();
-        let mut runs = Vec::new();
-        for program in programs {
-            let run = self.once(program).with_context(|| program.name.to_owned())?;
-            eprintln!(
-                "  {:24} {:7.2} s, CPU {:6.2} s, {} lost{}",
-                program.name,
-                run.wall,
-                run.cpu,
-                run.lost,
-                if run.well == (run.lost == 0) { "" } else { ", exit code not true" }
-            );
-            runs.push(run);
-        }
-        section.add(column, &runs);
-        Ok(())
+        Ok(Self { subject, at, here, files: folders * each })
     }
 
     fn once(&self, program: &Program) -> Result<Run> {
+        let run = self.measured(program).with_context(|| program.name.to_owned())?;
+        eprintln!(
+            "  {:24} {:7.2} s, CPU {:6.2} s, {} of {} lost{}",
+            program.name,
+            run.wall,
+            run.cpu,
+            run.lost,
+            run.files,
+            if run.well == (run.lost == 0) { "" } else { ", exit code not true" }
+        );
+        Ok(run)
+    }
+
+    fn measured(&self, program: &Program) -> Result<Run> {
         let home = self.here.folder("home")?;
         let (down, up) = (self.here.folder("down")?, self.subject.tree.folder("up")?);
         let source = self.here.at("small");
@@ -194,7 +204,8 @@ impl Bench {
         for folder in [&home, &down, &up] {
             fs::remove_dir_all(folder)?;
         }
-        Ok(Run { wall, cpu, lost, well: status.success() })
+        let files = if program.task == programs::Task::Large { 1 } else { self.files };
+        Ok(Run { wall, cpu, files, lost, well: status.success() })
     }
 }
 

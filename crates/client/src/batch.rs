@@ -80,11 +80,7 @@ trait Small: Sized {
 /// What the data side of a file is to do.
 enum Start {
     Receive(u64),
-    /// From an offset: what is before it has been sent.
-    Send {
-        octets: Vec<u8>,
-        from: usize,
-    },
+    Send(Vec<u8>),
 }
 
 impl Small for Wanted {
@@ -115,7 +111,7 @@ impl Small for Offered {
         let (file, entry) = folder.open(&self.name).ok()?;
         let mut octets = Vec::with_capacity(usize::try_from(entry.size.min(SMALL)).ok()? + 1);
         file.take(SMALL + 1).read_to_end(&mut octets).ok()?;
-        (octets.len() as u64 == self.size).then_some(Start::Send { octets, from: 0 })
+        (octets.len() as u64 == self.size).then_some(Start::Send(octets))
     }
 }
 

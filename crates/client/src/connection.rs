@@ -376,19 +376,7 @@ impl Connection {
         self.session.needs_type(wanted)
     }
 
-    /// The next thing the server says. Nothing is read for the time of a pause, if there is one, so that what comes in
-    /// many pieces is taken at once.
-    pub(crate) async fn next_event(
-        &mut self,
-        deadline: Instant,
-        pause: Option<Duration>,
-    ) -> Result<Option<Event>, Cause> {
-        if let Some(pause) = pause {
-            if let Some(event) = self.session.next_event() {
-                return Ok(Some(self.seen(event?)));
-            }
-            tokio::time::sleep(pause).await;
-        }
+    pub(crate) async fn next_event(&mut self, deadline: Instant) -> Result<Option<Event>, Cause> {
         self.event(deadline).await
     }
 

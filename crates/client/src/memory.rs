@@ -1,6 +1,6 @@
 //! What worked before, per network and server, so that a blocked mode costs its second only once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -25,8 +25,6 @@ const MOST: usize = 500;
 pub struct Memory {
     file: Option<PathBuf>,
     facts: Mutex<BTreeMap<String, Fact>>,
-    /// Servers at which a session of this process is trying another way.
-    trials: Mutex<BTreeSet<String>>,
 }
 
 /// What is known about one server as seen from one network.
@@ -57,7 +55,7 @@ impl Memory {
     pub fn in_file(file: PathBuf) -> Self {
         let facts =
             fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { file: Some(file), facts: Mutex::new(facts), trials: Mutex::default() }
+        Self { file: Some(file), facts: Mutex::new(facts) }
     }
 
     /// Kept where caches of this user belong: `$XDG_CACHE_HOME/portway/modes.json` or
@@ -83,11 +81,6 @@ impl Memory {
             fact.fails.clear();
         }
         fact
-    }
-
-    /// Whether nobody else in this process has tried another way at this server; from now on somebody has.
-    pub(crate) fn begin_trial(&self, key: &str) -> bool {
-        self.trials.lock().is_ok_and(|mut trials| trials.insert(key.to_owned()))
     }
 
     /// Learns something. A file that cannot be written is no failure: memory is only a saving.

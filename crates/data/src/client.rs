@@ -24,7 +24,7 @@ mod proxied;
 mod small;
 
 pub use proxied::Through;
-pub use small::{Port, Small};
+pub use small::{Sight, Small};
 
 /// A data connection of a client before TLS.
 #[derive(Debug)]
@@ -166,8 +166,22 @@ impl Listening {
     /// # Errors
     /// [`LinkError::NoSocket`] if every port of the range is taken.
     pub fn open(home: IpAddr, ports: Option<RangeInclusive<u16>>) -> Result<Self, LinkError> {
-        let (listener, addr) = bind_in(home, ports)?;
-        Ok(Self { door: Door::Here(listener), addr, hole: None })
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        // Going on behind the port last used gives the peer's TIME_WAIT time to pass.
+        static TURN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let ports = ports.unwrap_or(0..=0);
+        let skip =
+            TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).checked_rem(ports.len()).unwrap_or(0);
+        for port in ports.clone().cycle_from(skip) {
+            match listen_bearing(SocketAddr::new(home.to_canonical(), port)) {
+                Ok(listener) => {
+                    let addr = listener.local_addr().map_err(LinkError::NoSocket)?;
+                    return Ok(Self { door: Door::Here(listener), addr, hole: None });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(LinkError::NoSocket(last))
     }
 
     /// Opens this machine's packet filter for the one connection that is to come from `server`, for `within`
@@ -232,25 +246,6 @@ impl Listening {
             strangers = strangers.saturating_add(1);
         }
     }
-}
-
-/// A listener on a free port of `ports`, or on any.
-fn bind_in(home: IpAddr, ports: Option<RangeInclusive<u16>>) -> Result<(TcpListener, SocketAddr), LinkError> {
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    // Going on behind the port last used gives the peer's TIME_WAIT time to pass.
-    static TURN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    let ports = ports.unwrap_or(0..=0);
-    let skip = TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).checked_rem(ports.len()).unwrap_or(0);
-    for port in ports.clone().cycle_from(skip) {
-        match listen_bearing(SocketAddr::new(home.to_canonical(), port)) {
-            Ok(listener) => {
-                let addr = listener.local_addr().map_err(LinkError::NoSocket)?;
-                return Ok((listener, addr));
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(LinkError::NoSocket(last))
 }
 
 /// A range of ports that begins in its middle.

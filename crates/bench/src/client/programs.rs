@@ -30,6 +30,14 @@ pub(crate) struct Program {
     /// Where below the target folder it puts what it moves.
     pub(crate) lands: &'static str,
     pub(crate) make: fn(&mut Command, &Site<'_>) -> Result<()>,
+    /// It waits for each file before the next, so that a few files tell what many would.
+    pub(crate) serial: bool,
+}
+
+impl Program {
+    const fn serial(self) -> Self {
+        Self { serial: true, ..self }
+    }
 }
 
 /// Where everything is.
@@ -121,7 +129,7 @@ const fn down(
     lands: &'static str,
     make: fn(&mut Command, &Site<'_>) -> Result<()>,
 ) -> Program {
-    Program { name, task: Task::Down, lands, make }
+    Program { name, task: Task::Down, lands, make, serial: false }
 }
 
 const fn up(
@@ -129,11 +137,11 @@ const fn up(
     lands: &'static str,
     make: fn(&mut Command, &Site<'_>) -> Result<()>,
 ) -> Program {
-    Program { name, task: Task::Up, lands, make }
+    Program { name, task: Task::Up, lands, make, serial: false }
 }
 
 const fn large(name: &'static str, make: fn(&mut Command, &Site<'_>) -> Result<()>) -> Program {
-    Program { name, task: Task::Large, lands: "large", make }
+    Program { name, task: Task::Large, lands: "large", make, serial: false }
 }
 
 /// Many small files down; the first is what the others are compared with.
@@ -141,7 +149,8 @@ pub(crate) const DOWN: &[Program] = &[
     down("lftp mirror", "", |command, site| {
         site.lftp(command, &format!("mirror small {}", site.down.display()));
         Ok(())
-    }),
+    })
+    .serial(),
     down("lftp mirror -P 8", "", |command, site| {
         site.lftp(command, &format!("mirror -P 8 small {}", site.down.display()));
         Ok(())
@@ -149,11 +158,13 @@ pub(crate) const DOWN: &[Program] = &[
     down("ncftpget -R", "small", |command, site| {
         site.ncftp(command, "ncftpget").args(["-R", &site.at.ip().to_string()]).arg(site.down).arg("small");
         Ok(())
-    }),
+    })
+    .serial(),
     down("wget -r", "small", |command, site| {
         command.args(["wget", "-q", "-r", "-nH", "-P"]).arg(site.down).arg(site.url("small/"));
         Ok(())
-    }),
+    })
+    .serial(),
     down("curl -Z, 8 at once", "", |command, site| {
         site.curl(command, |name, _| {
             format!("url={}\noutput={}/{name}", site.url(&format!("small/{name}")), site.down.display())
@@ -173,7 +184,8 @@ pub(crate) const UP: &[Program] = &[
     up("lftp mirror -R", "", |command, site| {
         site.lftp(command, &format!("mirror -R {} up", site.source.display()));
         Ok(())
-    }),
+    })
+    .serial(),
     up("lftp mirror -R -P 8", "", |command, site| {
         site.lftp(command, &format!("mirror -R -P 8 {} up", site.source.display()));
         Ok(())
@@ -181,7 +193,8 @@ pub(crate) const UP: &[Program] = &[
     up("ncftpput -R", "small", |command, site| {
         site.ncftp(command, "ncftpput").args(["-R", &site.at.ip().to_string(), "up"]).arg(site.source);
         Ok(())
-    }),
+    })
+    .serial(),
     up("curl -Z, 8 at once", "", |command, site| {
         site.curl(command, |name, path| {
             format!("upload-file={}\nurl={}", path.display(), site.url(&format!("up/{name}")))

@@ -10,8 +10,8 @@ use super::programs::Program;
 pub(crate) enum Measure {
     /// Wall and CPU time as ratios to the first program.
     Ratios,
-    /// Round trips for each of so many files.
-    RoundTrips(usize),
+    /// Round trips for each file.
+    RoundTrips,
 }
 
 /// One table: programs down, servers across.
@@ -68,9 +68,9 @@ impl Section {
                     cell.first.push(run.wall / base.wall);
                     cell.second.push(run.cpu / base.cpu);
                 }
-                Measure::RoundTrips(files) => {
+                Measure::RoundTrips => {
                     let round_trip = super::ROUND_TRIP_MS as f64 / 1000.0;
-                    cell.first.push(run.wall / round_trip / files as f64);
+                    cell.first.push(run.wall / round_trip / run.files as f64);
                 }
             }
             cell.first.sort_by(f64::total_cmp);
@@ -92,7 +92,7 @@ impl fmt::Display for Section {
         write!(f, "{}\n{:22}", self.title, "")?;
         let columns = match self.measure {
             Measure::Ratios => ["wall", "CPU"].as_slice(),
-            Measure::RoundTrips(_) => &["round trips/file"],
+            Measure::RoundTrips => &["round trips/file"],
         };
         for server in &self.servers {
             for what in columns {
@@ -137,7 +137,7 @@ mod tests {
             Section::new("t".to_owned(), DOWN, &["x"], Measure::Ratios, Some("portway mirror -j 1"));
         assert_eq!(section.programs().len(), 2, "the first is always there");
         for (slow, fast, lost) in [(2.0, 1.0, 0), (4.0, 1.0, 3), (4.0, 4.0, 0)] {
-            let run = |wall, lost| Run { wall, cpu: wall, lost, well: true };
+            let run = |wall, lost| Run { wall, cpu: wall, files: 1, lost, well: true };
             section.add(0, &[run(slow, 0), run(fast, lost)]);
         }
         let text = section.to_string();

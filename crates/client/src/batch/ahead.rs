@@ -6,43 +6,26 @@ use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::time::Duration;
 
-use portway_data::{Listening, Options, Port, Small as Held};
+use portway_data::{Listening, Options, Small as Quick};
 use portway_proto::client::{AddressTrust, Answer, Event, passive};
 use portway_proto::{Command, Epsv, RawReply, Representation};
 use portway_vfs::LocalFs;
 use tokio::time::Instant;
 
-use super::flight::{Data, Flight, HELD, Patience, move_octets};
-use super::{Ending, Moved, Small, Start};
+use super::flight::{Data, Flight};
+use super::{Ending, Small};
 use crate::{Connection, Error, Fetched, Way};
 
-/// Files whose commands are under way at the same time, at most: passive, and active.
-const WINDOWS: [usize; 2] = [16, 32];
+/// Files whose commands are under way at the same time, at most.
+const WINDOW: usize = 16;
 /// Silence in a batch of small files after which the server is taken to have lost its place.
 const QUIET: Duration = Duration::from_secs(4);
-/// While a server has work for longer than this its replies are let come, to be read together.
-const PAUSE: Duration = Duration::from_millis(1);
-
 /// A batch under way.
 struct Batch<T> {
     way: Way,
     /// The way is tried for the first time, with one file.
     trial: bool,
     flights: VecDeque<Flight<T>>,
-    /// Ports that were used and are free again.
-    ports: Vec<Port>,
-    /// Files that came out right.
-    done: usize,
-    /// A better way, for when nothing is under way.
-    next: Option<(Way, bool)>,
-}
-
-/// Why a file does not take off now.
-enum Grounded<T> {
-    /// Nothing can be begun with it.
-    Alone(T),
-    /// All our ports are taken, until a file lands.
-    NoPort(T),
 }
 
 impl Connection {
@@ -76,31 +59,26 @@ impl Connection {
         done: &mut impl FnMut(&T, Result<Fetched, Error>),
         alone: &mut Vec<T>,
     ) {
-        let Some((way, trial)) = self.batch_way(0) else {
+        let Some((way, trial)) = self.batch_way() else {
             alone.extend(left.next());
             return;
         };
-        let (flights, ports) = (VecDeque::new(), Vec::new());
-        let mut batch = Batch { way, trial, flights, ports, done: 0, next: None };
+        let mut batch = Batch { way, trial, flights: VecDeque::new() };
         let folder = ending.folder();
-        let mut grounded = None;
         loop {
-            if !self.fill(&mut batch, left, &mut grounded, folder, alone).await || batch.flights.is_empty() {
+            if !self.fill(&mut batch, left, folder, alone).await || batch.flights.is_empty() {
                 break;
             }
             let quiet = if batch.trial { self.trial_time() } else { self.data_budget(QUIET) };
             let patience = quiet.min(self.settings().timeouts.stall);
-            // Where the server waits for nothing of ours it pays to wake up once for several files.
-            let pause =
-                (!batch.way.is_passive() && batch.flights.len() > batch.window() / 2).then_some(PAUSE);
-            let event = match self.next_event(Instant::now() + patience, pause).await {
+            let event = match self.next_event(Instant::now() + patience).await {
                 Ok(Some(event)) => event,
                 Ok(None) if batch.trial => {
                     self.learn_no_active(batch.way, "no connection from the server");
                     break;
                 }
-                // More than the listing said does not fit into the kernel.
-                Ok(None) if self.hasten(&mut batch) => continue,
+                // A port that is silent where others answered: each file on its own finds out about it.
+                Ok(None) if batch.waits_for_port() => break,
                 // Servers that read commands while a transfer runs mix up the data connections, and stop.
                 Ok(None) => {
                     self.learn_no_pipelining();
@@ -119,12 +97,13 @@ impl Connection {
                 break;
             }
         }
-        alone.extend(grounded);
         if !batch.flights.is_empty() {
             self.mark_broken();
         }
         for flight in batch.flights {
-            flight.data.abort();
+            if let Some(data) = flight.data {
+                data.abort();
+            }
             alone.push(flight.job);
         }
         if self.is_usable() && self.send_ahead().await.is_ok() {
@@ -137,40 +116,24 @@ impl Connection {
         &mut self,
         batch: &mut Batch<T>,
         left: &mut Peekable<impl Iterator<Item = T>>,
-        grounded: &mut Option<T>,
         folder: &LocalFs,
         alone: &mut Vec<T>,
     ) -> bool {
         if self.short_of_tickets() {
             if batch.flights.is_empty() && self.prepare_batch().await.is_err() {
-                alone.extend(grounded.take().or_else(|| left.next()));
+                alone.extend(left.next());
                 return false;
             }
             return true;
         }
-        if batch.flights.len() > batch.window() / 2 {
+        if batch.flights.len() > WINDOW / 2 {
             return true;
         }
-        if batch.next.is_none() && batch.way.is_passive() {
-            batch.next = self.batch_way(batch.done).filter(|(way, _)| *way != batch.way);
-        }
-        if let Some((way, trial)) = batch.next {
-            // What is under way lands first.
-            if !batch.flights.is_empty() {
-                return true;
-            }
-            (batch.way, batch.trial, batch.next) = (way, trial, None);
-        }
-        let window = batch.window();
-        while batch.flights.len() < window && self.is_usable() {
-            let Some(job) = grounded.take().or_else(|| left.next()) else { break };
-            match self.take_off(job, batch, folder) {
+        while batch.flights.len() < WINDOW && self.is_usable() {
+            let Some(job) = left.next() else { break };
+            match self.take_off(job, batch.way, folder) {
                 Ok(flight) => batch.flights.push_back(flight),
-                Err(Grounded::NoPort(job)) if !batch.flights.is_empty() => {
-                    *grounded = Some(job);
-                    break;
-                }
-                Err(Grounded::NoPort(job) | Grounded::Alone(job)) => alone.push(job),
+                Err(job) => alone.push(job),
             }
         }
         self.send_ahead().await.is_ok()
@@ -186,13 +149,7 @@ impl Connection {
         alone: &mut Vec<T>,
     ) -> bool {
         let (way, folder) = (batch.way, ending.folder());
-        let options = self.ahead_options();
-        let patience = Patience { peer: self.peer().ip(), stall: options.stall };
         if !last {
-            if let Some(flight) = batch.flights.front_mut().filter(|flight| flight.transfer == id) {
-                flight.data =
-                    std::mem::replace(&mut flight.data, Data::None).advance(patience, options, true);
-            }
             return true;
         }
         if let Some(flight) = batch.flights.iter_mut().find(|flight| flight.way == id) {
@@ -210,20 +167,21 @@ impl Connection {
             alone.push(flight.job);
             return false;
         }
-        let moved = if reply.code < 400 {
-            let limit = self.settings().timeouts.final_reply;
-            let (moved, port) = flight.data.moved(patience, limit, options).await;
-            batch.ports.extend(port);
-            moved.filter(|_| !flight.doubtful)
-        } else {
-            flight.data.abort();
-            None
+        let moved = match flight.data {
+            Some(data) if reply.code < 400 => {
+                let moved = data.ended(self.settings().timeouts.final_reply).await;
+                moved.filter(|_| !flight.doubtful)
+            }
+            Some(data) => {
+                data.abort();
+                None
+            }
+            None => None,
         };
         match moved.and_then(|moved| ending.finish(&flight.job, &moved, &reply)) {
             Some(result) => {
                 if result.is_ok() {
                     ending.after(self, &flight.job);
-                    batch.done += 1;
                     if std::mem::take(&mut batch.trial) {
                         self.learn_active(way);
                     }
@@ -235,42 +193,19 @@ impl Connection {
         true
     }
 
-    /// Lets somebody wait for the first file that waits in the kernel; false if that is so already.
-    fn hasten<T>(&self, batch: &mut Batch<T>) -> bool {
-        let options = self.ahead_options();
-        let patience = Patience { peer: self.peer().ip(), stall: options.stall };
-        let Some(flight) = batch.flights.front_mut() else { return false };
-        if !matches!(flight.data, Data::Door(..) | Data::Here(..)) {
-            return false;
-        }
-        flight.data = std::mem::replace(&mut flight.data, Data::None).hasten(patience, options);
-        true
-    }
-
     /// Queues the pair of commands for one file.
-    fn take_off<T: Small>(
-        &mut self,
-        job: T,
-        batch: &mut Batch<T>,
-        folder: &LocalFs,
-    ) -> Result<Flight<T>, Grounded<T>> {
-        let mut data = Data::None;
-        let queued = match batch.way {
+    fn take_off<T: Small>(&mut self, job: T, way: Way, folder: &LocalFs) -> Result<Flight<T>, T> {
+        let mut data = None;
+        let queued = match way {
             Way::Epsv => self.queue(&Command::Epsv(Epsv::Same)),
             Way::Pasv => self.queue(&Command::Pasv),
-            way @ (Way::Port | Way::Eprt) => {
+            Way::Port | Way::Eprt => {
                 let ports = self.settings().active_ports.clone();
-                let port = batch.ports.pop().map_or_else(|| Port::open(self.local().ip(), ports), Ok);
-                let Ok(port) = port else { return Err(Grounded::NoPort(job)) };
-                let announced = self.announcement_of(port.addr());
-                let Some(start) = job.start(folder) else { return Err(Grounded::Alone(job)) };
-                data = match self.holds(&job) {
-                    true => Data::Door(port, start),
-                    false => match port.wait() {
-                        Ok(listening) => self.await_server(listening, start),
-                        Err(_) => return Err(Grounded::Alone(job)),
-                    },
-                };
+                let Ok(listening) = Listening::open(self.local().ip(), ports) else { return Err(job) };
+                let announced = self.announcement(&listening);
+                let Some(start) = job.start(folder) else { return Err(job) };
+                let (peer, tls) = (self.peer().ip(), self.data_tls());
+                data = Some(Data::once(listening, peer, tls, start, self.ahead_options()));
                 self.queue(&if way == Way::Port {
                     Command::Port(announced)
                 } else {
@@ -282,26 +217,17 @@ impl Connection {
             Ok((way, transfer)) => Ok(Flight { job, way, transfer, data, doubtful: false }),
             Err(_) => {
                 // A name that cannot be sent: the announcement stays unused, the next one replaces it.
-                data.abort();
-                Err(Grounded::Alone(job))
+                if let Some(data) = data {
+                    data.abort();
+                }
+                Err(job)
             }
         }
     }
 
-    /// Whether a file may wait in the kernel until the server says that it is over.
-    fn holds(&self, job: &impl Small) -> bool {
-        job.size() <= HELD && self.is_direct() && self.data_tls().is_none()
-    }
-
-    /// Moves a file as soon as the server connects.
-    fn await_server(&self, mut listening: Listening, start: Start) -> Data {
-        let (peer, tls, options) = (self.peer().ip(), self.data_tls(), self.ahead_options());
-        Data::Task(tokio::spawn(async move {
-            match listening.accept(peer, options.stall).await {
-                Ok(link) => move_octets(link, tls, start, options).await,
-                Err(_) => Moved::failed(),
-            }
-        }))
+    /// Whether data goes straight to the server, and in the clear.
+    fn is_plain(&self) -> bool {
+        self.is_direct() && self.data_tls().is_none()
     }
 
     fn ahead_options(&self) -> Options<'static> {
@@ -316,42 +242,35 @@ impl Connection {
         reply: &RawReply,
         folder: &LocalFs,
     ) -> bool {
-        if !matches!(flight.data, Data::None) || reply.code >= 400 {
+        if flight.data.is_some() || reply.code >= 400 {
             flight.doubtful |= reply.code >= 400;
             return true;
         }
         let Ok(goal) = passive(reply, self.peer().ip(), AddressTrust::Peer) else { return false };
-        let options = self.ahead_options();
-        let patience = Patience { peer: self.peer().ip(), stall: options.stall };
-        let held = self.holds(&flight.job);
-        let (link, near) = if held {
-            let Ok(near) = Held::connect(goal.to) else { return false };
-            (None, Some(near))
-        } else {
-            let budget = self.data_budget(self.settings().timeouts.data_connect);
-            let Ok(link) = self.dial(goal.to, budget).await else { return false };
-            (Some(link), None)
+        let begun = match self.is_plain() {
+            true => Quick::connect(goal.to).map(|quick| (Some(quick), None)),
+            false => {
+                let budget = self.data_budget(self.settings().timeouts.data_connect);
+                self.dial(goal.to, budget).await.map(|link| (None, Some(link)))
+            }
         };
+        let Ok(begun) = begun else { return false };
         let Some(start) = flight.job.start(folder) else {
             flight.doubtful = true;
             return true;
         };
-        flight.data = match (link, near) {
-            (Some(link), _) => Data::Task(tokio::spawn(move_octets(link, self.data_tls(), start, options))),
-            (_, Some(near)) => Data::Here(near, start, None).advance(patience, options, false),
-            _ => Data::None,
+        flight.data = match begun {
+            (Some(quick), _) => Some(Data::over(quick, start)),
+            (_, Some(link)) => Some(Data::through(link, self.data_tls(), start, self.ahead_options())),
+            _ => None,
         };
         true
     }
 }
 
 impl<T> Batch<T> {
-    fn window(&self) -> usize {
-        let [passive, active] = WINDOWS;
-        match self.way {
-            _ if self.trial => 1,
-            way if way.is_passive() => passive,
-            _ => active,
-        }
+    /// Whether the server waits for a data connection of ours that does not come about.
+    fn waits_for_port(&self) -> bool {
+        self.flights.front().is_some_and(|flight| flight.data.as_ref().is_some_and(Data::is_missing))
     }
 }

@@ -137,7 +137,7 @@ impl Connection {
                     let queued = start.and_then(|start| Some((self.queue(&job.command()).ok()?, start)));
                     match queued {
                         Some((transfer, Start::Receive(_))) => flights.push_back((job, transfer)),
-                        Some((transfer, Start::Send { octets, .. })) => {
+                        Some((transfer, Start::Send(octets))) => {
                             write_blocks(&mut wire, &octets, true);
                             flights.push_back((job, transfer));
                         }

@@ -1,13 +1,11 @@
 //! A file on its way, and its data.
-//!
-//! A small file over a plain connection waits in the kernel until the server says that it is complete, and costs a
-//! handful of system calls. All others are moved by a task of their own.
 
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portway_data::{DataConn, Failure, Link, Options, Port, Progress, Small as Held, send_stream};
+use portway_data::{
+    DataConn, Failure, Link, Listening, Options, Progress, Sight, Small as Quick, send_stream,
+};
 use portway_net::ClientControlTls;
 use portway_proto::client::{CommandId, DataEnd};
 use tokio::task::JoinHandle;
@@ -15,145 +13,78 @@ use tokio::time::timeout;
 
 use super::{Moved, Start, receive};
 
-/// Files up to this size wait in the kernel, whose receive buffers have at least twice this room.
-pub(super) const HELD: u64 = 32 * 1024;
-
 /// A file on its way.
 pub(super) struct Flight<T> {
     pub(super) job: T,
     pub(super) way: CommandId,
     pub(super) transfer: CommandId,
-    pub(super) data: Data,
+    pub(super) data: Option<Data>,
     /// Something was wrong: it has to be done again.
     pub(super) doubtful: bool,
 }
 
-/// Where a file's data connection is.
-pub(super) enum Data {
-    /// Nowhere yet.
-    None,
-    /// To come to a port of ours.
-    Door(Port, Start),
-    /// There, with whatever it brings in the kernel; and the port it came to.
-    Here(Held, Start, Option<Port>),
-    /// All has moved.
-    Done(Moved, Option<Port>),
-    /// Moving.
-    Task(JoinHandle<Moved>),
-}
-
-/// The server's address, and how long it may be silent.
-#[derive(Clone, Copy)]
-pub(super) struct Patience {
-    pub(super) peer: IpAddr,
-    pub(super) stall: Duration,
+/// Moves a file.
+pub(super) struct Data {
+    task: JoinHandle<Moved>,
+    sight: Option<Sight>,
 }
 
 impl Data {
-    /// Goes as far as is possible without waiting. An upload leaves as soon as the connection stands; when the server
-    /// has `begun`, somebody waits for what has not.
-    pub(super) fn advance(self, patience: Patience, options: Options<'static>, begun: bool) -> Self {
-        let here = match self {
-            Self::Door(port, start @ Start::Send { .. }) => match port.accept(patience.peer) {
-                Ok(held) => Self::Here(held, start, Some(port)),
-                Err(_) => Self::Door(port, start),
-            },
-            other => other,
-        };
-        match here {
-            // Its end is all there is to send.
-            Self::Here(_, Start::Send { octets, .. }, port) if octets.is_empty() && begun => {
-                Self::Done(Moved::sent(0), port)
-            }
-            Self::Here(held, Start::Send { octets, from: 0 }, port) if !octets.is_empty() => {
-                let from = held.give(&octets).unwrap_or(0);
-                if from == octets.len() {
-                    return Self::Done(Moved::sent(octets.len()), port);
-                }
-                let left = Self::Here(held, Start::Send { octets, from }, port);
-                if begun || from > 0 { left.hasten(patience, options) } else { left }
-            }
-            left @ Self::Door(_, Start::Send { .. }) if begun => left.hasten(patience, options),
-            other => other,
-        }
+    fn of(work: impl Future<Output = Moved> + Send + 'static) -> Self {
+        Self { task: tokio::spawn(work), sight: None }
     }
 
-    /// From now on somebody waits for it.
-    pub(super) fn hasten(self, Patience { peer, stall }: Patience, options: Options<'static>) -> Self {
-        match self {
-            Self::Door(port, start) => Self::Task(tokio::spawn(async move {
-                let Ok(mut listening) = port.wait() else { return Moved::failed() };
-                match listening.accept(peer, stall).await {
-                    Ok(link) => move_octets(link, None, start, options).await,
-                    Err(_) => Moved::failed(),
-                }
-            })),
-            Self::Here(held, start, _) => Self::Task(tokio::spawn(async move {
-                match held.wait() {
-                    Ok(link) => move_octets(link, None, start, options).await,
-                    Err(_) => Moved::failed(),
-                }
-            })),
-            other => other,
-        }
+    /// Over a plain connection to a passive port.
+    pub(super) fn over(quick: Quick, start: Start) -> Self {
+        let sight = Some(quick.sight());
+        Self { sight, ..Self::of(async move { quickly(quick, start).await }) }
     }
 
-    /// What has moved, now that the server says that it is over; and the port, if it can be used again.
-    pub(super) async fn moved(
-        self,
-        patience: Patience,
-        limit: Duration,
+    /// Over any connection.
+    pub(super) fn through(
+        link: Link,
+        tls: Option<ClientControlTls>,
+        start: Start,
         options: Options<'static>,
-    ) -> (Option<Moved>, Option<Port>) {
-        let whole = match self {
-            Self::Door(port, Start::Receive(size)) => match port.accept(patience.peer) {
-                Ok(held) => Self::Here(held, Start::Receive(size), Some(port)),
-                Err(_) => Self::Door(port, Start::Receive(size)),
-            },
-            other => other,
-        };
-        let whole = match whole {
-            Self::Here(held, Start::Receive(size), port) => {
-                let mut octets = Vec::new();
-                let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
-                match held.take(&mut octets, most) {
-                    Ok(_end) => {
-                        held.forget();
-                        let count = octets.len() as u64;
-                        return (Some(Moved { octets, count, end: DataEnd::Clean }), port);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let rest = Self::Here(held, Start::Receive(size), port).hasten(patience, options);
-                        return (rest.ended(limit).await.map(|rest| rest.behind(octets)), None);
-                    }
-                    Err(_) => return (None, None),
-                }
+    ) -> Self {
+        Self::of(async move { move_octets(link, tls, start, options).await })
+    }
+
+    /// Over any connection that the server at `peer` makes to us.
+    pub(super) fn once(
+        mut listening: Listening,
+        peer: IpAddr,
+        tls: Option<ClientControlTls>,
+        start: Start,
+        options: Options<'static>,
+    ) -> Self {
+        Self::of(async move {
+            match listening.accept(peer, options.stall).await {
+                Ok(link) => move_octets(link, tls, start, options).await,
+                Err(_) => Moved { end: DataEnd::Never, ..Moved::failed() },
             }
-            other => other,
-        };
-        match whole {
-            Self::Done(moved, port) => (Some(moved), port),
-            // It was never announced by 150, and nothing was to be sent.
-            Self::Here(_, Start::Send { octets, .. }, port) if octets.is_empty() => {
-                (Some(Moved::sent(0)), port)
+        })
+    }
+
+    /// What has moved, now that the server says that it is over.
+    pub(super) async fn ended(mut self, limit: Duration) -> Option<Moved> {
+        match timeout(limit, &mut self.task).await {
+            Ok(ended) => ended.ok(),
+            Err(_) => {
+                self.task.abort();
+                None
             }
-            whole => (whole.hasten(patience, options).ended(limit).await, None),
         }
     }
 
-    /// What a task has moved.
-    async fn ended(self, limit: Duration) -> Option<Moved> {
-        match self {
-            Self::Task(task) => timeout(limit, task).await.ok().and_then(Result::ok),
-            _ => None,
-        }
+    /// Whether the connection that we began does not stand yet.
+    pub(super) fn is_missing(&self) -> bool {
+        self.sight.as_ref().is_some_and(Sight::is_missing)
     }
 
     /// Nobody wants it any more.
     pub(super) fn abort(self) {
-        if let Self::Task(task) = self {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
@@ -161,17 +92,24 @@ impl Moved {
     fn sent(count: usize) -> Self {
         Self { octets: Vec::new(), count: count as u64, end: DataEnd::Clean }
     }
+}
 
-    /// With what came before it.
-    fn behind(mut self, mut octets: Vec<u8>) -> Self {
-        self.count = self.count.saturating_add(octets.len() as u64);
-        octets.append(&mut self.octets);
-        Self { octets, ..self }
+/// Moves one file over a plain connection.
+async fn quickly(quick: Quick, start: Start) -> Moved {
+    match start {
+        Start::Receive(size) => match quick.receive(usize::try_from(size).unwrap_or(usize::MAX)).await {
+            Ok(octets) => Moved { count: octets.len() as u64, octets, end: DataEnd::Clean },
+            Err(_) => Moved::failed(),
+        },
+        Start::Send(octets) => match quick.send(&octets).await {
+            Ok(()) => Moved::sent(octets.len()),
+            Err(_) => Moved::failed(),
+        },
     }
 }
 
 /// Moves one file over a connection of its own.
-pub(super) async fn move_octets(
+async fn move_octets(
     link: Link,
     tls: Option<ClientControlTls>,
     start: Start,
@@ -192,9 +130,8 @@ pub(super) async fn move_octets(
             }
             moved
         }
-        Start::Send { mut octets, from } => {
+        Start::Send(octets) => {
             let count = octets.len();
-            octets.drain(..from.min(count));
             match send(conn, octets, options).await {
                 Ok(()) => Moved::sent(count),
                 Err(_) => Moved::failed(),

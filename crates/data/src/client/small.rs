@@ -1,24 +1,33 @@
-//! Data connections for small files: what arrives waits in the kernel until it is asked for.
+//! Data connections for small files, with as few system calls as can be: no timer, and no option of the socket that a file
+//! of one segment would not miss.
 //!
-//! Nothing here waits, so a file costs a handful of system calls and no task, timer or registration with the runtime.
-//! Whatever turns out to need waiting becomes a [`Link`] or a [`Listening`].
+//! There are no deadlines here: whoever drives the control connection keeps the time.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::ops::RangeInclusive;
+use std::sync::{Arc, Weak};
 
 use portway_proto::Vetted;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use tokio::net::TcpStream;
 
-use super::{Door, Link, LinkError, Listening, Mode, bind_in};
+use super::LinkError;
 use crate::sys;
 
-/// A data connection that nobody waits for.
+/// A data connection for one small file.
 #[derive(Debug)]
-pub struct Small {
-    stream: TcpStream,
-    mode: Mode,
+pub struct Small(Arc<TcpStream>);
+
+/// Shows whether a connection stands, and does not keep it.
+#[derive(Debug)]
+pub struct Sight(Weak<TcpStream>);
+
+impl Sight {
+    /// Whether it is wanted and does not stand yet.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.0.upgrade().is_some_and(|stream| stream.peer_addr().is_err())
+    }
 }
 
 impl Small {
@@ -33,114 +42,65 @@ impl Small {
         let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None);
         let socket = socket.map_err(|error| LinkError::NoSocket(error.into()))?;
         match rustix::net::connect(&socket, &to) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self { stream: socket.into(), mode: Mode::Passive }),
+            Ok(()) | Err(Errno::INPROGRESS) => {
+                let stream = TcpStream::from_std(socket.into());
+                Ok(Self(Arc::new(stream.map_err(LinkError::NoSocket)?)))
+            }
             Err(error) => Err(super::of_connect(error.into())),
         }
     }
 
-    /// Takes what has arrived, up to `most` octets in all; true at the end of the file.
-    ///
-    /// # Errors
-    /// `WouldBlock` if more is to come; else the connection is broken.
-    pub fn take(&self, octets: &mut Vec<u8>, most: usize) -> io::Result<bool> {
-        loop {
-            let room = most.saturating_sub(octets.len());
-            if room == 0 {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            octets.reserve_exact(room);
-            let spare = rustix::buffer::spare_capacity(octets);
-            match rustix::net::recv(&self.stream, spare, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Ok(true),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Gives octets to the kernel; returns how many it took.
-    ///
-    /// # Errors
-    /// `WouldBlock` if the connection does not stand yet, or is full; else it is broken.
-    pub fn give(&self, octets: &[u8]) -> io::Result<usize> {
-        match rustix::net::send(&self.stream, octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            // Connecting still.
-            Err(Errno::NOTCONN) => Err(io::ErrorKind::WouldBlock.into()),
-            done => Ok(done?),
-        }
-    }
-
-    /// Closes it after a whole file has arrived: without leaving a trace in either kernel.
-    pub fn forget(self) {
-        sys::reset_on_close(&self.stream);
-    }
-
-    /// The same connection, for whoever wants to wait.
-    ///
-    /// # Errors
-    /// [`LinkError`], also if it does not stand.
-    pub fn wait(self) -> Result<Link, LinkError> {
-        let stream = tokio::net::TcpStream::from_std(self.stream).map_err(LinkError::NoSocket)?;
-        Link::of(stream, self.mode, std::time::Duration::ZERO, 0)
-    }
-}
-
-/// A port that a server connects to, once for each of many small files.
-#[derive(Debug)]
-pub struct Port {
-    listener: TcpListener,
-    addr: SocketAddr,
-}
-
-impl Port {
-    /// Listens, as [`Listening::open`] does.
-    ///
-    /// # Errors
-    /// [`LinkError::NoSocket`] if every port of the range is taken.
-    pub fn open(home: IpAddr, ports: Option<RangeInclusive<u16>>) -> Result<Self, LinkError> {
-        let (listener, addr) = bind_in(home, ports)?;
-        let listener = listener.into_std().map_err(LinkError::NoSocket)?;
-        Ok(Self { listener, addr })
-    }
-
-    /// Where it listens.
+    /// For looking at it while it moves.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
+    pub fn sight(&self) -> Sight {
+        Sight(Arc::downgrade(&self.0))
     }
 
-    /// The server's connection, if it is there; those of others are closed.
+    /// Receives a file to its end, or one octet more than the `size` that it should have.
     ///
     /// # Errors
-    /// `WouldBlock` if nobody is there.
-    pub fn accept(&self, from: IpAddr) -> io::Result<Small> {
+    /// Of the connection.
+    pub async fn receive(self, size: usize) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::with_capacity(size.saturating_add(1));
         loop {
-            match sys::accept(&self.listener) {
-                Ok((stream, peer)) if peer.ip().to_canonical() == from.to_canonical() => {
-                    return Ok(Small { stream, mode: Mode::Active });
-                }
+            match self.0.try_read_buf(&mut octets) {
+                Ok(0) => break,
+                Ok(_) if octets.len() > size => break,
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.readable().await?,
                 Err(error) => return Err(error),
             }
         }
+        // Closed without a trace in either kernel; a server that lingers on its close need not wait for us.
+        sys::reset_on_close(&*self.0);
+        Ok(octets)
     }
 
-    /// The same port, for whoever wants to wait.
+    /// Sends a whole file, and its end behind it.
     ///
     /// # Errors
-    /// [`LinkError::NoSocket`].
-    pub fn wait(self) -> Result<Listening, LinkError> {
-        let listener = tokio::net::TcpListener::from_std(self.listener).map_err(LinkError::NoSocket)?;
-        Ok(Listening { door: Door::Here(listener), addr: self.addr, hole: None })
+    /// Of the connection.
+    pub async fn send(self, mut octets: &[u8]) -> io::Result<()> {
+        // It may not stand yet.
+        self.0.writable().await?;
+        if let Some(error) = self.0.take_error()? {
+            return Err(error);
+        }
+        while !octets.is_empty() {
+            match self.0.try_write(octets) {
+                Ok(sent) => octets = octets.get(sent..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::Ipv4Addr;
-    use std::time::Duration;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use portway_proto::Announced;
 
@@ -148,55 +108,52 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// Tries again for as long as the kernel has nothing.
-    fn patiently<T>(mut what: impl FnMut() -> io::Result<T>) -> T {
-        for _ in 0..2000 {
-            match what() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                done => return done.unwrap(),
+    #[tokio::test]
+    async fn a_file_comes_whole_and_what_is_longer_than_it_should_be_does_not() {
+        for (size, wanted) in [(3_usize, 3_usize), (0, 0), (100_000, 100_000), (100_000, 10)] {
+            let port = std::net::TcpListener::bind((HERE, 0)).unwrap();
+            let at = port.local_addr().unwrap();
+            let small = Small::connect(Announced::new(at).vet(HERE).unwrap()).unwrap();
+            let (mut server, _) = port.accept().unwrap();
+            // What nobody takes any more may be refused.
+            let server = std::thread::spawn(move || drop(server.write_all(&vec![7; size])));
+            let octets = small.receive(wanted).await.unwrap();
+            server.join().unwrap();
+            match size == wanted {
+                true => assert_eq!(octets, vec![7; size]),
+                false => assert!(octets.len() > wanted && octets.len() < 1000, "{}", octets.len()),
             }
         }
-        panic!("nothing came")
     }
 
     #[tokio::test]
-    async fn files_come_and_go_over_one_port_and_strangers_are_passed_over() {
-        let port = Port::open(HERE, None).unwrap();
-        assert_eq!(port.accept(HERE).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        for round in 0..3_u8 {
-            let stranger = portway_net::connect_from(Some("127.0.0.9:0".parse().unwrap()), port.addr());
-            let stranger = stranger.await.unwrap();
-            let mut server = TcpStream::connect(port.addr()).unwrap();
-            let small = patiently(|| port.accept(HERE));
-            let mut octets = Vec::new();
-            assert_eq!(small.take(&mut octets, 4).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-            server.write_all(&[round; 3]).unwrap();
-            drop(server);
-            assert!(patiently(|| small.take(&mut octets, 4)));
-            assert_eq!(octets, [round; 3]);
-            small.forget();
-            drop(stranger);
+    async fn a_file_and_its_end_go_to_a_passive_port() {
+        for size in [0, 3, 100_000] {
+            let port = std::net::TcpListener::bind((HERE, 0)).unwrap();
+            let at = port.local_addr().unwrap();
+            let server = std::thread::spawn(move || {
+                let mut octets = Vec::new();
+                port.accept().unwrap().0.read_to_end(&mut octets).unwrap();
+                octets
+            });
+            let small = Small::connect(Announced::new(at).vet(HERE).unwrap()).unwrap();
+            let sight = small.sight();
+            small.send(&vec![7; size]).await.unwrap();
+            assert_eq!(server.join().unwrap(), vec![7; size]);
+            assert!(!sight.is_missing(), "it stood, and is gone");
         }
     }
 
-    #[test]
-    fn a_file_goes_to_a_passive_port_and_no_more_is_taken_than_asked_for() {
-        let port = TcpListener::bind((HERE, 0)).unwrap();
-        let at = port.local_addr().unwrap();
-        let small = Small::connect(Announced::new(at).vet(HERE).unwrap()).unwrap();
-        assert_eq!(patiently(|| small.give(b"abc")), 3);
-        let (mut server, _) = port.accept().unwrap();
-        server.write_all(b"more than that").unwrap();
-        let mut octets = Vec::new();
-        let full = |octets: &Vec<u8>| octets.len() == 4;
-        while !full(&octets) {
-            assert_eq!(small.take(&mut octets, 4).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    #[tokio::test]
+    async fn a_port_that_refuses_is_an_error_at_the_latest_when_octets_are_to_move() {
+        let port = std::net::TcpListener::bind((HERE, 0)).unwrap();
+        let to = Announced::new(port.local_addr().unwrap()).vet(HERE).unwrap();
+        drop(port);
+        if let Ok(small) = Small::connect(to) {
+            assert!(small.receive(3).await.is_err());
         }
-        assert_eq!(octets, b"more");
-        let mut came = [0; 3];
-        server.read_exact(&mut came).unwrap();
-        assert_eq!(&came, b"abc");
+        if let Ok(small) = Small::connect(to) {
+            assert!(small.send(b"abc").await.is_err());
+        }
     }
 }
