@@ -224,11 +224,6 @@ impl Accounts {
         self.users.is_empty() && self.anonymous.is_none()
     }
 
-    /// Whether anonymous users are let in.
-    pub fn allows_anonymous(&self) -> bool {
-        self.anonymous.is_some()
-    }
-
     /// The named accounts, in order of their names.
     pub fn principals(&self) -> impl Iterator<Item = &Principal> {
         self.users.values().map(|account| &account.principal)

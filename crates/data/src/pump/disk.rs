@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -14,6 +15,30 @@ const QUICK_AGAIN: u32 = 32;
 
 /// What is asked to be read ahead when a file is found cold.
 const AHEAD: u64 = 4 * 1024 * 1024;
+
+/// Transfers of the whole process that may wait for a disk beside the worker threads at a time. Half of what the
+/// runtime has for blocking calls: a crowd that reads cold files leaves the other half to logins and storage.
+const ASIDE: usize = 256;
+
+/// How many do.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// A place among those who wait aside; given back when dropped.
+struct Aside<'a>(&'a AtomicUsize);
+
+impl<'a> Aside<'a> {
+    /// `None` where all places are taken: the call then runs in the task.
+    fn step(waiting: &'a AtomicUsize) -> Option<Self> {
+        let more = |now: usize| (now < ASIDE).then_some(now + 1);
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The disk side of one transfer: warm calls run in the task, cold ones give the worker thread free first.
 #[derive(Debug)]
@@ -33,8 +58,9 @@ impl Disk {
     /// Runs a call that may wait for the disk.
     pub(super) fn run<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let start = Instant::now();
-        let result =
-            if self.cold && self.can_step_aside { tokio::task::block_in_place(call) } else { call() };
+        let aside = if self.cold && self.can_step_aside { Aside::step(&WAITING) } else { None };
+        let result = if aside.is_some() { tokio::task::block_in_place(call) } else { call() };
+        drop(aside);
         if start.elapsed() > SLOW {
             (self.cold, self.quick) = (true, 0);
         } else if self.cold {
@@ -106,3 +132,17 @@ fn read_ahead(file: &File, from: u64, len: u64) {
 
 #[cfg(not(target_os = "linux"))]
 fn read_ahead(_file: &File, _from: u64, _len: u64) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_crowd_takes_all_threads() {
+        let waiting = AtomicUsize::new(0);
+        let mut crowd: Vec<_> = std::iter::from_fn(|| Aside::step(&waiting)).take(2 * ASIDE).collect();
+        assert_eq!(crowd.len(), ASIDE);
+        crowd.pop();
+        assert!(Aside::step(&waiting).is_some(), "a place that is given back is free");
+    }
+}

@@ -64,6 +64,6 @@ fn a_relaying_gate_works_beside_ufw_with_the_lines_that_it_prints() {
 #[test]
 fn an_inspecting_gate_works_beside_ufw_with_the_lines_that_it_prints() {
     inside("beside::an_inspecting_gate_works_beside_ufw_with_the_lines_that_it_prints", || {
-        beside_ufw("inspect")
+        beside_ufw("inspect");
     });
 }

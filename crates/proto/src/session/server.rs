@@ -324,11 +324,6 @@ impl ServerSession {
         Reply::new(Code::OK, "I will connect to you there.")
     }
 
-    /// The announced port will not be used: the offer failed or was given up.
-    pub fn channel_lost(&mut self) {
-        self.channel = Channel::None;
-    }
-
     /// The next transfer may use this channel: in block mode the data connection of one that is over
     /// ([`Channel::Kept`]), or what one that was refused has left.
     pub fn channel_unused(&mut self, channel: Channel) {
