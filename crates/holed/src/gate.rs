@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portway_nft::wire::{Answer, Ask, MOST_LISTED, Outcome, REQUEST, Request};
 use portway_nft::{
-    End, Filter, Flow, Flows, GATE_TABLE, Holder, Holes, LocalRoutes, OpenError, OwnAddresses, Queue,
-    Translation, Translations, Want, answered_to, asked_for, remove_gate_table,
+    End, Filter, FilterError, Flow, Flows, GATE_TABLE, Holder, Holes, LocalRoutes, OpenError, OwnAddresses,
+    Queue, Translation, Translations, Want, answered_to, asked_for, remove_gate_table,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -21,6 +21,8 @@ use crate::socket::{answer, receive};
 
 /// All holes have one holder.
 const GATE: u64 = 1;
+/// How long the helper of an earlier gate may take to end.
+const HANDOVER: Duration = Duration::from_secs(2);
 /// Ends of holes that the gate has not heard of yet; it asks four times a second.
 const UNTOLD: usize = 1 << 16;
 
@@ -69,11 +71,12 @@ fn prepare(gate: &Gate, options: &Options) -> Result<(Served, Option<Holder>), R
     if gate.version != version {
         return Err(RunError::Version(version));
     }
-    let filter = Filter::install(&options.layout)?;
+    let filter = soon(|| Filter::install(&options.layout), |error| matches!(error, FilterError::Held))?;
     let held = match gate.queue {
         Some(number) => {
             let packets = rustix::stdio::stdout().try_clone_to_owned().map_err(RunError::Queue)?;
-            Some(Holder::new(Queue::bind(number).map_err(RunError::Queue)?, packets))
+            let busy = |error: &io::Error| error.kind() == io::ErrorKind::ResourceBusy;
+            Some(Holder::new(soon(|| Queue::bind(number), busy).map_err(RunError::Queue)?, packets))
         }
         None => None,
     };
@@ -89,6 +92,18 @@ fn prepare(gate: &Gate, options: &Options) -> Result<(Served, Option<Holder>), R
         routes: gate.routes,
     };
     Ok((served, held))
+}
+
+/// Tries again for a while as long as somebody has what we want: the helper of a gate that was killed goes when it
+/// notices, and the next gate may be quicker.
+fn soon<T, E>(mut get: impl FnMut() -> Result<T, E>, taken: impl Fn(&E) -> bool) -> Result<T, E> {
+    let end = Instant::now() + HANDOVER;
+    loop {
+        match get() {
+            Err(error) if taken(&error) && Instant::now() < end => std::thread::sleep(HANDOVER / 100),
+            other => return other,
+        }
+    }
 }
 
 /// Waits for a request, a packet or the end of a hole; whether there is a request, and whether a packet.
@@ -165,12 +180,7 @@ impl Served {
     }
 
     /// A translation leads nowhere that no hole may lead.
-    fn admit(
-        &mut self,
-        what: &Translation,
-        within: std::time::Duration,
-        now: Instant,
-    ) -> Result<(), OpenError> {
+    fn admit(&mut self, what: &Translation, within: Duration, now: Instant) -> Result<(), OpenError> {
         let key = what.leads();
         let here = self.own.at(now, [key.to.ip(), key.from]).map_err(OpenError::Addresses)?;
         Ok(self.policy.admit(&Want { key, within }, here)?)

@@ -95,6 +95,26 @@ fn rule_18_a_gate_that_ends_in_order_leaves_nothing() {
 }
 
 #[test]
+fn rule_18_the_next_gate_takes_over_at_once_from_one_that_was_killed() {
+    inside("whole::rule_18_the_next_gate_takes_over_at_once_from_one_that_was_killed", || {
+        let mut stage = Stage::new(&[]);
+        for _ in 0..5 {
+            for family in BOTH {
+                let mut d = stage.session(family);
+                d.exchange(d.passive(), &d.agreed(d.server_port(5000)));
+            }
+            let mut gate = stage.field.gate.take().unwrap();
+            gate.kill().unwrap();
+            // Whoever keeps services running starts the next one without a look at what is left.
+            stage.field = stage.field.gate(&[]);
+            gate.wait().unwrap();
+            let d = stage.session(0);
+            assert_eq!(d.holes(), 0);
+        }
+    });
+}
+
+#[test]
 fn rule_38_one_client_cannot_take_all() {
     inside("whole::rule_38_one_client_cannot_take_all", || {
         let stage = Stage::new(&["--openings-per-second", "1", "--max-sessions-per-address", "2"]);
