@@ -1,19 +1,23 @@
 //! portway and its rivals, measured side by side in one run.
 //!
-//! `cargo xtask bench server` and `bench client` run the release build of this program. The former starts each server with
-//! the same folder, certificate and settings, lets one client of its own move the same octets
-//! through each in turn, and reads from `/proc` what the servers spent. Ratios between servers of
-//! one run mean something on any machine; absolute figures only on the machine at hand.
+//! `cargo xtask bench` runs the release build of this program. `server` starts each server with the same folder,
+//! certificate and settings, lets one client of its own move the same octets through each in turn, and reads from
+//! `/proc` what the servers spent. Ratios between servers of one run mean something on any machine; absolute figures
+//! only on the machine at hand. `docs/speed.md` has the method.
 
+mod chart;
 mod client;
 mod counts;
+mod draw;
 mod gate;
+mod growth;
 mod load;
 mod machine;
 mod processes;
 mod proxy;
 mod report;
 mod rivals;
+mod rows;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +26,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 const HELP: &str = "\
+cargo xtask bench [rows] [--fresh] [--quick]   every row of the budget, from the newest results of this machine
 cargo xtask bench server [--rounds N] [--quick]
+cargo xtask bench growth [--quick]
+cargo xtask bench charts                       draws docs/charts from the newest results
 cargo xtask bench client [--rounds N] [--quick] [--only NAME]
 cargo xtask bench gate [--rounds N] [--quick]
 cargo xtask bench proxy [--rounds N] [--quick]
@@ -30,6 +37,7 @@ cargo xtask bench counts [--check | --update]
 
   --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3]
   --quick      less is moved: files of 64 MiB (client 256 MiB), fewer small files and sessions
+  --fresh      measure everything anew, not only what has no results yet
   --only NAME  of the clients, those with this in their name, and the first of each table
 
 The table is also written to bench/results/.
@@ -53,7 +61,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let what = match args.next() {
-        None => "help".to_owned(),
+        None => "rows".to_owned(),
         Some(what) => what,
     };
     if matches!(what.as_str(), "help" | "--help" | "-h") {
@@ -66,7 +74,7 @@ fn run() -> Result<()> {
     if what == "bare" {
         return server::serve_bare(args.next().context("bare wants a file")?.as_ref());
     }
-    let (mut rounds, mut quick, mut only) = (None, false, None);
+    let (mut rounds, mut quick, mut only, mut fresh) = (None, false, None, false);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => {
@@ -74,19 +82,38 @@ fn run() -> Result<()> {
                 rounds = Some(given.context("--rounds wants a number")?);
             }
             "--quick" => quick = true,
+            "--fresh" if what == "rows" => fresh = true,
             "--only" if what == "client" => only = Some(args.next().context("--only wants a name")?),
             other => bail!("unknown option {other}\n\n{HELP}"),
         }
     }
-    let text = match what.as_str() {
+    match what.as_str() {
+        "rows" => rows::run(fresh, |what| measure(what, rounds, quick, None)),
+        "charts" => {
+            for file in draw::all()? {
+                println!("drawn: {}", file.display());
+            }
+            Ok(())
+        }
+        other => measure(other, rounds, quick, only.as_deref()).map(drop),
+    }
+}
+
+/// Runs one benchmark, shows its table and writes it to a file.
+fn measure(what: &str, rounds: Option<usize>, quick: bool, only: Option<&str>) -> Result<String> {
+    let text = match what {
         "server" => {
             let sizes = if quick { server::Sizes::QUICK } else { server::Sizes::FULL };
             let report = server::run(rounds.unwrap_or(5), sizes)?;
-            return keep("server", &report.to_string(), Some(&report));
+            return keep(what, &report.to_string(), Some(&serde_json::to_string(&report)?));
+        }
+        "growth" => {
+            let growth = growth::run(if quick { growth::Sizes::QUICK } else { growth::Sizes::FULL })?;
+            return keep(what, &growth.to_string(), Some(&serde_json::to_string(&growth)?));
         }
         "client" => {
             let sizes = if quick { client::Sizes::QUICK } else { client::Sizes::FULL };
-            client::run(rounds.unwrap_or(3), sizes, only.as_deref())?
+            client::run(rounds.unwrap_or(3), sizes, only)?
         }
         "gate" => {
             let sizes = if quick { gate::Sizes::QUICK } else { gate::Sizes::FULL };
@@ -100,21 +127,23 @@ fn run() -> Result<()> {
     };
     if gate::is_inside() {
         print!("{text}");
-        return Ok(());
+        return Ok(text);
     }
-    keep(&what, &text, None)
+    let machine = machine::describe();
+    let text = if text.contains(&machine) { text } else { format!("{machine}\n{text}") };
+    keep(what, &text, None)
 }
 
-/// Shows a table and writes it to a file; a report's figures go to another beside it, for charts.
-fn keep(what: &str, text: &str, report: Option<&report::Report>) -> Result<()> {
+/// Shows a table and writes it to a file; its figures go to another beside it, for charts.
+fn keep(what: &str, text: &str, figures: Option<&str>) -> Result<String> {
     println!("{text}");
     let file = results()?.join(format!("{what}-{}.txt", stamp()?));
     std::fs::write(&file, text)?;
-    if let Some(report) = report {
-        std::fs::write(file.with_extension("json"), serde_json::to_string(report)?)?;
+    if let Some(figures) = figures {
+        std::fs::write(file.with_extension("json"), figures)?;
     }
     println!("written to {}", file.display());
-    Ok(())
+    Ok(text.to_owned())
 }
 
 /// As many open files as the system allows: each session takes one here.

@@ -52,11 +52,6 @@ impl Rival {
         matches!(self, Self::Vsftpd | Self::Proftpd | Self::PureFtpd)
     }
 
-    /// Whether its listings can be had as MLSD (RFC 3659 §7).
-    pub(crate) const fn knows_mlsd(self) -> bool {
-        !matches!(self, Self::Vsftpd)
-    }
-
     /// Its version, in its own words or its package's.
     pub(crate) fn version(self) -> String {
         programs::version(self)

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use portway_e2e::Tree;
+use portway_e2e::{Tls, Tree};
 
 use crate::load;
 use crate::machine;
@@ -73,6 +73,7 @@ const SMALL_FULL: &str = "1 KiB files, TLS, client never resumes";
 const FIRST: &str = "listing, 150 and first octet";
 const LISTING: &str = "listing, memory it takes at most";
 const BARE: &str = "bare sendfile loop";
+const BARE_WRITE: &str = "bare write(2) loop, nothing received";
 
 /// The rows, in the design's order.
 fn rows() -> Vec<Row> {
@@ -100,10 +101,10 @@ fn rows() -> Vec<Row> {
 /// When portway or vsftpd cannot be started or fails; another rival that fails is left out, with a note.
 pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<Report> {
     crate::more_descriptors()?;
-    let (mut here, missing) = rivals::available();
+    let (here, missing) = rivals::available();
     let mut report = Report { about: about(rounds, sizes), rows: rows(), notes: missing };
     let begun = Instant::now();
-    idle::measure(&mut here, sizes.idle, sizes.held, &mut report)?;
+    idle::measure(&here, sizes.idle, sizes.held, &mut report)?;
     let shared = shared()?;
     shared.write("large", portway_e2e::bytes(1, sizes.large.0))?;
     let mut running = Vec::new();
@@ -121,7 +122,7 @@ pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<Report> {
     while done < rounds && (done == 0 || begun.elapsed() < sizes.limit) {
         done += 1;
         eprintln!("round {done} of {rounds}");
-        round(&mut running, &bare, sizes, &mut report)?;
+        round(&running, &bare, sizes, &mut report)?;
     }
     report.about.push(format!("{done} rounds; load {} at the end", machine::load()));
     Ok(report)
@@ -165,30 +166,49 @@ fn start(rival: Rival, shared: &Tree, entries: usize) -> Result<Server> {
     Server::start(rival, tree).with_context(|| rival.name())
 }
 
+/// What is done with one server before it is the next one's turn.
+#[derive(Clone, Copy)]
+struct Step {
+    what: &'static str,
+    measure: fn(&Server, &Processes, Sizes, &mut Report) -> Result<()>,
+}
+
 /// One figure of each row, of each server in turn.
-fn round(running: &mut Vec<Server>, bare: &bare::Bare, sizes: Sizes, report: &mut Report) -> Result<()> {
+fn round(running: &[Server], bare: &bare::Bare, sizes: Sizes, report: &mut Report) -> Result<()> {
     let gib = (sizes.large.0 * sizes.large.1) as f64 / f64::from(1 << 30);
     report.add(RETR, BARE, bare.cost(sizes.large.1)? / gib);
-    type Step = fn(&Server, &Processes, Sizes, &mut Report) -> Result<()>;
-    let steps: [Step; 4] = [octets, encrypted, small, listing];
+    let written = bare::write(sizes.large.0)? / (sizes.large.0 as f64 / f64::from(1 << 30));
+    for row in [STOR, FTPS_STOR] {
+        report.add(row, BARE_WRITE, written);
+    }
+    let steps = [
+        Step { what: "octets", measure: octets },
+        Step { what: "octets under TLS 1.3", measure: encrypted },
+        Step { what: "octets under TLS 1.2", measure: old },
+        Step { what: "small files", measure: small },
+        Step { what: "small files under TLS 1.3", measure: small_private },
+        Step { what: "small files under TLS 1.2", measure: small_old },
+        Step { what: "listing", measure: listing },
+    ];
     for step in steps {
-        let mut failed = Vec::new();
-        for (at, server) in running.iter().enumerate() {
+        for server in running {
             let name = server.rival.name();
-            match step(server, &Processes::new(server.pids()), sizes, report).with_context(|| name) {
-                Ok(()) => {}
-                Err(why) if must(server.rival) => return Err(why),
-                Err(why) => {
-                    report.notes.push(format!("left out from here on: {why:#}"));
-                    failed.push(at);
-                }
+            if report.notes.iter().any(|note| note.starts_with(&skipped(step, name))) {
+                continue;
             }
-        }
-        for at in failed.into_iter().rev() {
-            drop(running.remove(at));
+            match (step.measure)(server, &Processes::new(server.pids()), sizes, report) {
+                Ok(()) => {}
+                Err(why) if must(server.rival) => return Err(why.context(name)),
+                Err(why) => report.notes.push(format!("{} {why:#}", skipped(step, name))),
+            }
         }
     }
     Ok(())
+}
+
+/// How the note begins that says that a rival cannot do something.
+fn skipped(step: Step, name: &str) -> String {
+    format!("{name}, {}: not measured:", step.what)
 }
 
 fn octets(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
@@ -196,7 +216,10 @@ fn octets(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Rep
 }
 
 fn encrypted(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
-    large(server, processes, sizes, report, Some(false), (FTPS_RETR, Some(FTPS_STOR)))?;
+    large(server, processes, sizes, report, Some(false), (FTPS_RETR, Some(FTPS_STOR)))
+}
+
+fn old(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
     large(server, processes, sizes, report, Some(true), (OLD_RETR, None))
 }
 
@@ -234,26 +257,39 @@ fn large(
 }
 
 fn small(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
-    let (plain, private) = sizes.small;
-    for (row, keys, count) in [
-        (SMALL, None, plain),
-        (SMALL_TLS, Some(server.keys(false, true)?), private),
-        (SMALL_OLD, Some(server.keys(true, true)?), private / 2),
-        (SMALL_FULL, Some(server.keys(false, false)?), private / 2),
-    ] {
-        let mut control = server.session(keys.as_ref())?;
-        load::small_files(&mut control, "small", 3, SMALL_FILES)?;
-        let before = processes.cpu()?;
-        let (fetched, resumed) = load::small_files(&mut control, "small", count, SMALL_FILES)?;
-        report.add(row, server.rival.name(), (processes.cpu()? - before) * 1000.0 / fetched as f64);
-        let first = report.rows.iter().find(|of| of.what == row).and_then(|of| of.cell(server.rival.name()));
-        if row == SMALL_TLS && first.is_some_and(|cell| cell.figures.len() == 1) {
-            let note =
-                format!("{} resumed {resumed} of {fetched} TLS 1.3 data connections", server.rival.name());
-            report.notes.push(note);
-        }
+    files(server, processes, report, (SMALL, None, sizes.small.0)).map(drop)
+}
+
+fn small_private(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
+    let name = server.rival.name();
+    let (fetched, resumed) =
+        files(server, processes, report, (SMALL_TLS, Some(server.keys(false, true)?), sizes.small.1))?;
+    let note = format!("{name} resumed {resumed} of {fetched} TLS 1.3 data connections");
+    let first = report.rows.iter().find(|row| row.what == SMALL_TLS).and_then(|row| row.cell(name));
+    if first.is_some_and(|cell| cell.figures.len() == 1) {
+        report.notes.push(note);
     }
-    Ok(())
+    files(server, processes, report, (SMALL_FULL, Some(server.keys(false, false)?), sizes.small.1 / 2))
+        .map(drop)
+}
+
+fn small_old(server: &Server, processes: &Processes, sizes: Sizes, report: &mut Report) -> Result<()> {
+    files(server, processes, report, (SMALL_OLD, Some(server.keys(true, true)?), sizes.small.1 / 2)).map(drop)
+}
+
+/// Fetches a small file many times in one session; how often, and how many data connections resumed.
+fn files(
+    server: &Server,
+    processes: &Processes,
+    report: &mut Report,
+    (row, keys, count): (&str, Option<Tls>, usize),
+) -> Result<(usize, usize)> {
+    let mut control = server.session(keys.as_ref())?;
+    load::small_files(&mut control, "small", 3, SMALL_FILES)?;
+    let before = processes.cpu()?;
+    let (fetched, resumed) = load::small_files(&mut control, "small", count, SMALL_FILES)?;
+    report.add(row, server.rival.name(), (processes.cpu()? - before) * 1000.0 / fetched as f64);
+    Ok((fetched, resumed))
 }
 
 fn listing(server: &Server, processes: &Processes, _: Sizes, report: &mut Report) -> Result<()> {

@@ -209,6 +209,6 @@ fn unftp_command(home: &Path, tree: &Path, at: SocketAddr, certificate: &Certifi
     command.args(["--auth-type", "json", "--auth-json-path"]).arg(users);
     command.arg("--ftps-certs-file").arg(certificate.chain());
     command.arg("--ftps-key-file").arg(certificate.key());
-    command.args(["--passive-ports", "21000-29999", "-v"]);
+    command.args(["--passive-ports", "21000-29999", "-v", "--bind-address-http", "127.0.0.1:0"]);
     Ok(command)
 }

@@ -51,6 +51,24 @@ impl Drop for Bare {
     }
 }
 
+/// CPU seconds for writing so many octets into a fresh file: what storing costs, wherever they come from.
+///
+/// # Errors
+/// When there is no room.
+pub(super) fn write(octets: usize) -> Result<f64> {
+    let tree = super::shared()?;
+    let mut file = File::create(tree.at("written"))?;
+    let piece = portway_e2e::bytes(3, 240 << 10);
+    let before = Processes::new(vec![std::process::id()]).cpu()?;
+    let mut left = octets;
+    while left > 0 {
+        let now = left.min(piece.len());
+        file.write_all(piece.get(..now).unwrap_or_default())?;
+        left -= now;
+    }
+    Ok(Processes::new(vec![std::process::id()]).cpu()? - before)
+}
+
 /// Sends the file to whoever connects, until standard input ends; the first line of standard output is where.
 ///
 /// # Errors
