@@ -52,6 +52,11 @@ impl Rival {
         matches!(self, Self::Vsftpd | Self::Proftpd | Self::PureFtpd)
     }
 
+    /// Whether it speaks TLS 1.3; who does not is measured with TLS 1.2 in its place.
+    pub(crate) const fn knows_tls13(self) -> bool {
+        !matches!(self, Self::Unftp)
+    }
+
     /// Its version, in its own words or its package's.
     pub(crate) fn version(self) -> String {
         programs::version(self)
@@ -140,6 +145,7 @@ impl Server {
     /// # Errors
     /// When the certificate cannot be read.
     pub(crate) fn keys(&self, old: bool, resume: bool) -> Result<Tls> {
+        let old = old || !self.rival.knows_tls13();
         Tls::new(&self.certificate, TlsOptions { aes128: true, old, resume, ..TlsOptions::default() })
     }
 

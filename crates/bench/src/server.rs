@@ -116,6 +116,9 @@ pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<Report> {
         }
     }
     let versions = running.iter().map(|server| format!("{} {}", server.rival.name(), server.rival.version()));
+    if running.iter().any(|server| !server.rival.knows_tls13()) {
+        report.notes.push("unftp speaks TLS 1.2 only: its figures under TLS are of that".to_owned());
+    }
     report.about.push(versions.collect::<Vec<_>>().join(", "));
     let bare = bare::Bare::start(&shared.at("large"))?;
     let mut done = 0;
