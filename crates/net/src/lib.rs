@@ -7,6 +7,7 @@
 mod authority;
 mod control;
 mod hello;
+mod kernel_tls;
 mod lines;
 mod proxy;
 mod proxy_header;
@@ -18,6 +19,7 @@ mod transparent;
 pub use authority::{AuthorityError, HostPort, PercentError, percent_decode};
 pub use control::Control;
 pub use hello::{Hello, read_hello};
+pub use kernel_tls::kernel_tls;
 pub use lines::{ControlChannel, Left, Received};
 pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
 pub use proxy_header::Forwarded;

@@ -95,6 +95,10 @@ fn person(told: &Told) -> String {
         count("bytes_in"),
         count("bytes_out")
     );
+    // --admin listens on loopback only, so this kernel is the server's.
+    let kernel =
+        if portway_net::kernel_tls() { "offers TLS; portway does it itself" } else { "offers no TLS" };
+    let _ = writeln!(text, "kernel    {kernel}");
     for (name, title) in [("data_failures", "no data"), ("refusals", "refused")] {
         for (word, number) in told.counters.get(name).and_then(Value::as_object).into_iter().flatten() {
             let _ = writeln!(text, "{title:<9} {word}: {number}");

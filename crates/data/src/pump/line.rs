@@ -32,6 +32,23 @@ impl<'a> Line<'a> {
         Ok(Self { stream, pace, fresh: true })
     }
 
+    /// Sends all of `octets`, the last ones of the transfer: under TLS a short piece takes its end mark with it.
+    pub(super) async fn write_last(&mut self, octets: &[u8]) -> Result<(), Failure> {
+        if let Stream::Tls(tls) = &mut *self.stream
+            && !octets.is_empty()
+        {
+            let granted = self.pace.allow(octets.len()).await;
+            if granted >= octets.len() {
+                self.pace.wait(tls.write_last(octets)).await?.map_err(Failure::of_socket)?;
+                self.pace.unused(granted.saturating_sub(octets.len()));
+                self.pace.moved(octets.len()).await;
+                return Ok(());
+            }
+            self.pace.unused(granted);
+        }
+        self.write_all(octets).await
+    }
+
     /// Sends all of `octets`.
     pub(super) async fn write_all(&mut self, mut octets: &[u8]) -> Result<(), Failure> {
         while !octets.is_empty() {

@@ -109,7 +109,7 @@ async fn by_buffer(
     len: Option<u64>,
     options: Options<'_>,
 ) -> Result<Sent, Failure> {
-    let mut disk = Disk::new();
+    let (mut disk, straight) = (Disk::new(), options.straight());
     let mut stages = Outgoing::new(options.representation, options.compression);
     let mut hash: Option<Digest<'_>> = options.hash;
     let mut blocks = Blocks::new(options.blocks);
@@ -131,7 +131,11 @@ async fn by_buffer(
         if let Some(hash) = &mut hash {
             hash(octets);
         }
-        blocks.write(line, stages.push(octets)?).await?;
+        if straight && left == Some(read as u64) {
+            line.write_last(octets).await?;
+        } else {
+            blocks.write(line, stages.push(octets)?).await?;
+        }
         line.pace.counted(read);
         at += read as u64;
         left = left.map(|left| left - read as u64);

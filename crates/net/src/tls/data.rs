@@ -76,6 +76,19 @@ impl DataTls {
         poll_fn(|cx| self.stream.poll_send(cx)).await
     }
 
+    /// The last of what is sent, and close_notify: in one segment if it is short. [`Self::send_end`] still follows.
+    ///
+    /// # Errors
+    /// As [`Self::write_all`].
+    pub async fn write_last(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.let_tickets_go(false);
+        if self.stream.put(buf)? {
+            self.stream.close()?;
+            return poll_fn(|cx| self.stream.poll_send(cx)).await;
+        }
+        self.write_all(buf).await
+    }
+
     /// Ends a transfer we sent: [`Self::send_end`], then [`Self::await_end`].
     ///
     /// # Errors

@@ -210,6 +210,16 @@ impl TlsStream {
         Poll::Ready(Ok(now.len()))
     }
 
+    /// Encrypts `data` without sending it, if it is short; says whether it was.
+    pub(crate) fn put(&mut self, data: &[u8]) -> io::Result<bool> {
+        if data.len() > BURST {
+            return Ok(false);
+        }
+        self.hold = false;
+        self.engine.encrypt(data).map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
+        Ok(true)
+    }
+
     /// Sends all that is outgoing.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outgoing = &mut self.engine.octets.outgoing;

@@ -60,10 +60,11 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "time")]
     pub(crate) data_timeout: Option<Duration>,
-    /// Sessions at a time; 0 is no limit [default: 10000]
+    /// Sessions at a time; 0 is no limit [default: 20000]
     #[arg(long, value_name = "N")]
     pub(crate) max_sessions: Option<usize>,
-    /// Sessions at a time from one address (IPv6: one /64); 0 is no limit [default: 0]
+    /// Sessions at a time from one address (IPv6: one /64); 0 is no limit, since a whole office or a balancer may be
+    /// one address [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) max_sessions_per_address: Option<usize>,
     /// The form of the log on standard error [default: text]

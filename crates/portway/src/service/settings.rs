@@ -67,7 +67,7 @@ impl ServiceArgs {
             active_source_port: self.active_source_port.or(file.active_source_port).filter(|&port| port != 0),
             idle_timeout: self.idle_timeout.or(file.idle_timeout).unwrap_or(Duration::from_secs(300)),
             data_timeout: self.data_timeout.or(file.data_timeout).unwrap_or(Duration::from_secs(30)),
-            max_sessions: self.max_sessions.or(file.max_sessions).unwrap_or(10_000),
+            max_sessions: self.max_sessions.or(file.max_sessions).unwrap_or(20_000),
             max_sessions_per_address: self
                 .max_sessions_per_address
                 .or(file.max_sessions_per_address)
