@@ -20,6 +20,9 @@ cargo xtask test [--yes] [ARGS for nextest]   install what the tests need (asks 
 cargo xtask layers                            check which crate may import which
 cargo xtask sizes                             check that no source file grows beyond 500 lines
 cargo xtask docs [--check]                    write docs/rfc-compliance.md, or fail when it is stale
+cargo xtask bench [rows] [--fresh] [--quick]      every row of the budget, and what was reached on this machine
+cargo xtask bench growth [--quick]                how the server's cost grows with sessions, entries, sizes
+cargo xtask bench charts                          draw docs/charts from the newest results
 cargo xtask bench server [--rounds N] [--quick]   measure the server beside five others; see bench/results
 cargo xtask bench gate [--rounds N] [--quick]     measure the gate beside the kernel's FTP helper
 cargo xtask bench proxy [--rounds N] [--quick]    measure the proxy beside none, mod_proxy and SUSE ftp-proxy
