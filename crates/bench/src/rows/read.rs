@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxys_and_the_gates_tables_are_read() {
+    fn tables_of_the_proxy_and_the_gate_are_read() {
         let line =
             "plain RETR            MiB/s            90 / 100 / 110      0.97      1.52  0.9 x direct kept";
         let found = verdicts("proxy", line);
