@@ -17,9 +17,11 @@ const UNFTP: [&str; 3] = ["unftp", "--version", "0.16.0"];
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut bench = run::cargo();
     bench.args(["run", "--release", "-p", "portway-bench", "--"]).args(args);
-    if matches!(args.first().map(String::as_str), Some("server" | "rows") | None) {
+    if matches!(args.first().map(String::as_str), Some("server" | "proxy" | "rows") | None) {
         Peers::ensure()?.tell(&mut bench);
-        unftp();
+        if args.first().is_none_or(|what| what != "proxy") {
+            unftp();
+        }
     }
     if args.first().is_some_and(|what| what == "proxy") {
         Peers::ensure()?.tell(&mut bench);
