@@ -35,7 +35,7 @@ cargo xtask bench gate [--rounds N] [--quick]
 cargo xtask bench proxy [--rounds N] [--quick]
 cargo xtask bench counts [--check | --update]
 
-  --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3]
+  --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3, proxy --quick 2]
   --quick      less is moved: files of 64 MiB (client 256 MiB), fewer small files and sessions
   --fresh      measure everything anew, not only what has no results yet
   --only NAME  of the clients, those with this in their name, and the first of each table
@@ -123,7 +123,7 @@ fn measure(what: &str, rounds: Option<usize>, quick: bool, only: Option<&str>) -
         }
         "proxy" => {
             let sizes = if quick { proxy::Sizes::QUICK } else { proxy::Sizes::FULL };
-            proxy::run(rounds.unwrap_or(5), sizes)?
+            proxy::run(rounds.unwrap_or(if quick { 2 } else { 5 }), sizes)?
         }
         other => bail!("no such benchmark: {other}\n\n{HELP}"),
     };
