@@ -73,7 +73,7 @@ const SMALL_FULL: &str = "1 KiB files, TLS, client never resumes";
 const FIRST: &str = "listing, 150 and first octet";
 const LISTING: &str = "listing, memory it takes at most";
 const BARE: &str = "bare sendfile loop";
-const BARE_WRITE: &str = "bare write(2) loop, nothing received";
+const BARE_WRITE: &str = "bare write(2) loop";
 
 /// The rows, in the design's order.
 fn rows() -> Vec<Row> {
