@@ -77,11 +77,10 @@ pub(crate) fn run(sizes: Sizes) -> Result<Growth> {
     crate::more_descriptors()?;
     let until = Instant::now() + sizes.limit;
     let mut growth = Growth { about: vec![machine::describe()], curves: Vec::new() };
-    let steps: [fn(Sizes, Instant, &mut Growth) -> Result<()>; 4] =
-        [measure::entries, measure::files, measure::parallel, measure::sessions];
-    for step in steps {
-        step(sizes, until, &mut growth)?;
-    }
+    measure::entries(sizes, until, &mut growth)?;
+    measure::files(sizes, until, &mut growth)?;
+    measure::parallel(sizes, until, &mut growth)?;
+    measure::sessions(sizes, until, &mut growth)?;
     growth.about.push(format!("portway alone, each figure once; load {} at the end", machine::load()));
     Ok(growth)
 }
