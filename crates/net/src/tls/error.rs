@@ -182,8 +182,11 @@ fn certificate(peer: Party, why: String) -> TlsError {
 
 fn certificate_fault(why: &CertificateError) -> String {
     match why {
-        // The second is said of another key under a name we trust.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+        // Those after the first are said of another key, or one of another kind, under a name we trust.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "nobody we trust has signed it".into()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
@@ -263,6 +266,15 @@ mod tests {
         assert_eq!(alert_name(AlertDescription::CertificateUnknown), "certificate_unknown");
         assert_eq!(version_name(0x0301), "TLS 1.0");
         assert_eq!(version_name(0x0304), "TLS 1.3");
+    }
+
+    #[test]
+    fn a_signer_of_a_trusted_name_with_a_key_of_another_kind_is_nobody_we_trust() {
+        let why = CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id: vec![6, 8],
+            public_key_algorithm_id: vec![6, 9],
+        };
+        assert_eq!(certificate_fault(&why), "nobody we trust has signed it");
     }
 
     #[test]

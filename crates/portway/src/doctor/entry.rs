@@ -205,8 +205,6 @@ fn fault_of(certificate: &Certificate, host: &str, why: &str) -> CertificateFaul
     } else {
         format!("signed by {}", certificate.issuer)
     };
-    // The verifier's own words are for programmers where it has none for people.
-    let why = if why.contains('{') { "nobody we trust has signed it" } else { why };
     CertificateFault::Untrusted(format!("{why}: {whose}"))
 }
 
