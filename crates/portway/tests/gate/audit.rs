@@ -69,7 +69,8 @@ fn rule_37_each_hole_has_one_line_over_its_life_with_everything() {
                 assert_eq!(used[key], value, "{key}: {used}");
             }
             let (there, back) = (used["bytes_there"].as_u64().unwrap(), used["bytes_back"].as_u64().unwrap());
-            assert!((OCTETS..OCTETS + OCTETS / 10).contains(&back), "{used}");
+            // Headers count, and so does what is sent twice.
+            assert!((OCTETS..OCTETS + OCTETS / 4).contains(&back), "{used}");
             assert!(there < OCTETS / 10, "{used}");
             assert!(
                 used["seconds"].as_f64().unwrap() < 5.0 && used["session"].as_u64().unwrap() > 0,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::field::{FILE, Field, Server, Wall, inside};
+use crate::field::{FILE, Field, Server, Wall, inside, until};
 use crate::lab::SERVER;
 
 /// What a user is promised for each cell; a busy machine gets three tries, since the promise is about the gate.
@@ -67,11 +67,8 @@ pub(crate) fn every_mode(field: &Field, name_of_it: &str, addresses: [&str; 2]) 
     assert!(status.lines().any(|line| line.contains(r#""kind":"gate""#)), "{status}");
     assert!(!status.contains(r#""kind":"refused""#), "nothing was refused: {status}");
     assert!(!status.contains(r#""kind":"hole""#), "no hole is left: {status}");
-    assert!(
-        field.log().contains("by=relay") || field.log().contains("by=inspect"),
-        "each hole is in the log: {}",
-        field.log()
-    );
+    let logged = || field.log().contains("by=relay") || field.log().contains("by=inspect");
+    assert!(until(Duration::from_secs(5), logged), "each hole is in the log: {}", field.log());
 }
 
 #[test]
