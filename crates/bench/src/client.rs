@@ -30,7 +30,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) const FULL: Self = Self { near: (50, 100), far: [(1, 40), (4, 40)], large: 2 << 30 };
+    pub(crate) const FULL: Self = Self { near: (50, 100), far: [(1, 40), (8, 50)], large: 2 << 30 };
     pub(crate) const QUICK: Self = Self { near: (10, 50), far: [(1, 10), (2, 40)], large: 256 << 20 };
 }
 

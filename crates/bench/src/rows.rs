@@ -71,12 +71,13 @@ fn shown(told: &[(&str, String, Vec<Verdict>)], analyses: &[String]) -> String {
             let end = if *kept {
                 "kept".to_owned()
             } else {
-                match analyses.iter().find(|heading| row.contains(heading.as_str())) {
+                let about = analyses.iter().filter(|heading| row.contains(heading.as_str()));
+                match about.max_by_key(|heading| heading.len()) {
                     Some(heading) => format!("MISSED: docs/speed.md, «{heading}»"),
                     None => "MISSED: no analysis yet".to_owned(),
                 }
             };
-            text.push_str(&format!("  {row:52}{budget:>28}{reached:>16}  {end}\n"));
+            text.push_str(&format!("  {row:52}{budget:>28}  {reached:>20}  {end}\n"));
         }
     }
     text
