@@ -153,9 +153,19 @@ impl Connection {
     }
 
     pub(crate) async fn call_in(&mut self, phase: Phase, command: &Command<'_>) -> Result<RawReply, Error> {
+        self.call_within(self.settings.timeouts.reply, phase, command).await
+    }
+
+    /// As [`Self::call`], for what takes the server longer than other commands.
+    pub(crate) async fn call_within(
+        &mut self,
+        limit: Duration,
+        phase: Phase,
+        command: &Command<'_>,
+    ) -> Result<RawReply, Error> {
         let id = self.queue(command)?;
         self.flush(phase).await?;
-        let deadline = Instant::now() + self.settings.timeouts.reply;
+        let deadline = Instant::now() + limit;
         loop {
             let answer = self.answer(phase, deadline).await?;
             if !answer.fits {

@@ -1,6 +1,7 @@
 //! One file down or up, until its size proves that it is there.
 
 use std::fs::File;
+use std::ops::Range;
 use std::time::Duration;
 
 use portway_data::{Failure, Progress};
@@ -95,7 +96,7 @@ impl Connection {
 
     /// As [`Self::size`], on a new connection if the server has closed this one meanwhile: servers do that to
     /// idle ones.
-    async fn first_size(&mut self, path: &[u8]) -> Result<Option<u64>, Error> {
+    pub(crate) async fn first_size(&mut self, path: &[u8]) -> Result<Option<u64>, Error> {
         if self.is_usable() {
             match self.size(path).await {
                 Err(error) if error.ends_session() => {}
@@ -259,11 +260,32 @@ impl Connection {
         progress: &Progress,
     ) -> Result<Stored, Error> {
         let facts = file.metadata().map_err(|error| Error::local(printable(path), error))?;
-        let representation = options.representation.unwrap_or(Representation::Image);
-        let image = representation == Representation::Image;
         let total = facts.len();
         let draft = options.atomic.then(|| draft_name(path));
         let place = draft.as_deref().unwrap_or(path);
+        let (resumed_at, by_proof) = self.store(file, &(0..total), place, options, progress).await?;
+        let image = matches!(options.representation, None | Some(Representation::Image));
+        let digest = options.verify == Verify::Digest && image && self.compare(place, file).await?;
+        if let Some(draft) = &draft {
+            self.rename(draft, path).await?;
+        }
+        self.keep_facts(path, &facts, options).await?;
+        Ok(Stored { size: total, resumed_at, by_proof, digest })
+    }
+
+    /// Sends a range of a file until it is at the server under `place`. Says how much of it was there before, and
+    /// whether only its size proved it complete.
+    pub(crate) async fn store(
+        &mut self,
+        file: &File,
+        range: &Range<u64>,
+        place: &[u8],
+        options: PutOptions,
+        progress: &Progress,
+    ) -> Result<(u64, bool), Error> {
+        let representation = options.representation.unwrap_or(Representation::Image);
+        let image = representation == Representation::Image;
+        let total = range.end.saturating_sub(range.start);
         let mut start = 0;
         if options.resume && image {
             start = self.first_size(place).await?.unwrap_or(0);
@@ -273,15 +295,14 @@ impl Connection {
         }
         let resumed_at = start;
         let mut attempt = 0;
-        let mut complete = resumed_at == total && total > 0 && draft.is_none();
+        let mut complete = resumed_at == total && total > 0;
         let mut by_proof = complete;
         while !complete {
             // APPE continues on every server; REST and STOR truncates or pads on some.
             let job =
                 if start > 0 { Job::Appe { path: place } } else { Job::Stor { path: place, offset: 0 } };
-            let done = self
-                .transfer(job, Body::FromFile(file, start, Some(total - start)), representation, progress)
-                .await;
+            let body = Body::FromFile(file, range.start.saturating_add(start), Some(total - start));
+            let done = self.transfer(job, body, representation, progress).await;
             let (next, at) = self.judge_put(place, done, start, total, image, options.verify).await;
             let moved = at.is_some_and(|at| at > start);
             let error = match next {
@@ -303,12 +324,7 @@ impl Connection {
             }
             self.rest(attempt).await?;
         }
-        let digest = options.verify == Verify::Digest && image && self.compare(place, file).await?;
-        if let Some(draft) = &draft {
-            self.rename(draft, path).await?;
-        }
-        self.keep_facts(path, &facts, options).await?;
-        Ok(Stored { size: total, resumed_at, by_proof, digest })
+        Ok((resumed_at, by_proof))
     }
 
     async fn judge_put(
@@ -352,7 +368,7 @@ impl Connection {
         }
     }
 
-    async fn keep_facts(
+    pub(crate) async fn keep_facts(
         &mut self,
         path: &[u8],
         facts: &std::fs::Metadata,
@@ -406,7 +422,7 @@ impl Connection {
     }
 
     /// The size as the server says it now, on a new connection if need be; `None` if it does not.
-    async fn size_anew(&mut self, path: &[u8]) -> Option<u64> {
+    pub(crate) async fn size_anew(&mut self, path: &[u8]) -> Option<u64> {
         if !self.is_usable() {
             self.reconnect().await.ok()?;
         }
@@ -431,10 +447,14 @@ impl Connection {
 }
 
 /// The name an atomic upload has until it is complete: in the same folder, hidden.
-fn draft_name(path: &[u8]) -> Vec<u8> {
-    let cut = path.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
-    let (folder, name) = path.split_at(cut);
+pub(crate) fn draft_name(path: &[u8]) -> Vec<u8> {
+    let (folder, name) = split(path);
     [folder, b".", name, b".portway-upload"].concat()
+}
+
+/// Folder, with its slash, and name.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    path.split_at(path.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1))
 }
 
 fn again_or_not(error: Error) -> Next {
@@ -471,6 +491,6 @@ impl Done {
     }
 }
 
-fn cut(expected: u64, reached: u64) -> Error {
+pub(crate) fn cut(expected: u64, reached: u64) -> Error {
     Error::new(Phase::Transfer, Cause::Cut { expected: Some(expected), reached })
 }

@@ -2,6 +2,7 @@
 //! that prove themselves by size, mirrors that account for every file.
 
 mod batch;
+mod comb;
 mod connection;
 mod digest;
 mod error;

@@ -52,6 +52,23 @@ pub(crate) enum Habit {
     WantsPret,
     /// Forgets every command but the first of those that come together (quirk 60).
     LosesPipelined,
+    /// Joins files (COMB).
+    Joins,
+    /// Announces COMB and refuses it.
+    RefusesComb,
+    /// Announces COMB, and forgets the last part.
+    JoinsHalf,
+    /// Joins files, and closes before it says so.
+    JoinsMutely,
+    /// Joins files, and has room for two sessions.
+    JoinsForTwo,
+}
+
+impl Habit {
+    fn has_comb(self) -> bool {
+        use Habit::*;
+        matches!(self, Joins | RefusesComb | JoinsHalf | JoinsMutely | JoinsForTwo)
+    }
 }
 
 /// A fake server; it lives as long as the test.
@@ -71,11 +88,17 @@ impl Fake {
             Arc::new(Mutex::new(files.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let first = Arc::new(Mutex::new(true));
+        let sessions = Arc::new(());
         let fake = Self { at, seen: Arc::clone(&seen), files: Arc::clone(&files) };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (files, seen, first) = (Arc::clone(&files), Arc::clone(&seen), Arc::clone(&first));
+                let here = Arc::clone(&sessions);
                 std::thread::spawn(move || {
+                    if habit == Habit::JoinsForTwo && Arc::strong_count(&here) > 3 {
+                        let _ = (&stream).write_all(b"421 too many connections\r\n");
+                        return;
+                    }
                     // The client hanging up is no failure of the test.
                     let _ = Session {
                         habit,
@@ -85,6 +108,7 @@ impl Fake {
                         way: Data::None,
                         offset: 0,
                         told: String::new(),
+                        from: String::new(),
                         _fill: Vec::new(),
                     }
                     .run(stream);
@@ -115,6 +139,8 @@ struct Session {
     offset: usize,
     /// What PRET announced.
     told: String,
+    /// What RNFR named.
+    from: String,
     _fill: Vec<TcpStream>,
 }
 
@@ -161,6 +187,42 @@ impl Session {
             }
             "EPSV" | "PASV" if self.habit == Habit::WantsPret && self.told.is_empty() => {
                 "503 PRET first".to_owned()
+            }
+            "FEAT" if self.habit.has_comb() => "211-features\r\n SIZE\r\n COMB\r\n211 end".to_owned(),
+            "COMB" if self.habit == Habit::RefusesComb => "502 not for you".to_owned(),
+            "COMB" if self.habit.has_comb() => {
+                let mut names = arg.split('"').filter(|name| !name.trim().is_empty());
+                let mut files = self.files.lock().unwrap();
+                let target = names.next().unwrap_or_default().to_owned();
+                let mut whole = files.remove(&target).unwrap_or_default();
+                let mut parts: Vec<Vec<u8>> = names.map(|name| files.remove(name).unwrap()).collect();
+                if self.habit == Habit::JoinsHalf {
+                    parts.pop();
+                }
+                whole.extend(parts.concat());
+                files.insert(target, whole);
+                if self.habit == Habit::JoinsMutely {
+                    return Ok(false);
+                }
+                "250 joined".to_owned()
+            }
+            "DELE" => match self.files.lock().unwrap().remove(arg) {
+                Some(_) => "250 gone".to_owned(),
+                None => "550 no".to_owned(),
+            },
+            "RNFR" => {
+                self.from = arg.to_owned();
+                "350 to what".to_owned()
+            }
+            "RNTO" => {
+                let mut files = self.files.lock().unwrap();
+                match files.remove(&self.from) {
+                    Some(content) => {
+                        files.insert(arg.to_owned(), content);
+                        "250 renamed".to_owned()
+                    }
+                    None => "550 no".to_owned(),
+                }
             }
             "FEAT" => "211-features\r\n SIZE\r\n REST STREAM\r\n211 end".to_owned(),
             "TYPE" | "NOOP" | "OPTS" => "200 ok".to_owned(),

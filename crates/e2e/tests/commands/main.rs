@@ -5,6 +5,7 @@ mod breaks;
 mod events;
 mod hostile;
 mod many;
+mod parts;
 mod progress;
 mod shell;
 mod site;

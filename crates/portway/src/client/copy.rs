@@ -54,6 +54,10 @@ pub(crate) struct PutArgs {
     /// Store under a hidden name and rename when complete
     #[arg(long)]
     atomic: bool,
+    /// Parts of one file stored at the same time, each over a session of its own, where the server can join them
+    /// (COMB); elsewhere the file goes up in one piece
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    segments: u16,
     /// How to check what was stored
     #[arg(long, value_enum, default_value_t)]
     verify: VerifyArg,
@@ -241,9 +245,15 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
         };
         let progress = Progress::new();
         let goal = target.with_path(remote.clone());
-        underway::storing(&goal);
+        let segments = usize::from(args.segments);
+        underway::storing(&goal, segments);
+        let say = |what: &str| teller.note(&remote, what);
         let result = match sessions.of(&target).await? {
             Err(error) => Err(error),
+            Ok(connection) if segments > 1 => {
+                let work = connection.put_segments(&file, &remote, segments, options, &progress, &say);
+                teller.watch(name.as_bytes(), Some(facts.len()), &progress, work).await
+            }
             Ok(connection) => {
                 let work = connection.put(&file, &remote, options, &progress);
                 teller.watch(name.as_bytes(), Some(facts.len()), &progress, work).await

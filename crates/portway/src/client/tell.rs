@@ -118,6 +118,15 @@ impl Teller {
         }
     }
 
+    /// Something that is no failure, and not what was asked for.
+    pub(crate) fn note(&self, path: &[u8], message: &str) {
+        if self.json {
+            self.object(&json!({"event": "note", "path": printable(path), "message": message}));
+        } else {
+            self.line(format_args!("portway: {}: {message}", printable(path)));
+        }
+    }
+
     /// Something failed that the user has been told of already; the exit code will say so.
     pub(crate) fn counts(&self, error: &Error) {
         if let Ok(mut codes) = self.codes.lock() {

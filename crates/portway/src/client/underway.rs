@@ -1,6 +1,6 @@
 //! What an interruption would leave behind, so that it can be named.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,12 +12,13 @@ use serde_json::json;
 
 /// The process has one user, and a signal reaches all of it.
 static UNDERWAY: Mutex<Underway> =
-    Mutex::new(Underway { folders: BTreeSet::new(), uploads: BTreeSet::new(), since: None });
+    Mutex::new(Underway { folders: BTreeSet::new(), uploads: BTreeMap::new(), since: None });
 static JSON: AtomicBool = AtomicBool::new(false);
 
 struct Underway {
     folders: BTreeSet<PathBuf>,
-    uploads: BTreeSet<String>,
+    /// Each with the parts it goes up in.
+    uploads: BTreeMap<String, usize>,
     since: Option<SystemTime>,
 }
 
@@ -34,10 +35,10 @@ pub(super) fn fetching_into(folder: &Path) {
     }
 }
 
-/// From now on, until [`stored`], a file goes to `target`.
-pub(super) fn storing(target: &Target) {
+/// From now on, until [`stored`], a file goes to `target`, in so many parts.
+pub(super) fn storing(target: &Target, parts: usize) {
     if let Ok(mut underway) = UNDERWAY.lock() {
-        underway.uploads.insert(target.to_string());
+        underway.uploads.insert(target.to_string(), parts);
     }
 }
 
@@ -65,7 +66,7 @@ pub(super) fn interrupted() {
         let _ = writeln!(
             io::stdout(),
             "{}",
-            json!({"event": "interrupted", "partials": partials, "uploads": uploads})
+            json!({"event": "interrupted", "partials": partials, "uploads": uploads.keys().collect::<Vec<_>>()})
         );
         return;
     }
@@ -75,8 +76,14 @@ pub(super) fn interrupted() {
         let _ =
             writeln!(err, "portway: {size} octets wait in {}; --continue goes on with them", file.display());
     }
-    for upload in &uploads {
-        let _ = writeln!(err, "portway: {upload} is not complete; put --continue goes on with what is there");
+    for (upload, parts) in &uploads {
+        let (what, how) = match parts {
+            0 | 1 => ("what is there", String::new()),
+            _ => {
+                ("its parts, which wait beside it as .NAME.portway-upload.*", format!(" --segments {parts}"))
+            }
+        };
+        let _ = writeln!(err, "portway: {upload} is not complete; put{how} --continue goes on with {what}");
     }
     if partials.is_empty() && uploads.is_empty() {
         let _ = writeln!(err, "portway: nothing half-done is left");

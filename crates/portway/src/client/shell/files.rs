@@ -62,7 +62,7 @@ impl Task {
                     ..PutOptions::default()
                 };
                 let goal = connection.target().with_path(remote.clone());
-                underway::storing(&goal);
+                underway::storing(&goal, 1);
                 let put = connection.put(&file, remote, options, progress).await;
                 underway::stored(&goal);
                 Ok(put?.size)
