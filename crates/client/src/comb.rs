@@ -26,8 +26,6 @@ const LEAST: u64 = 1024 * 1024;
 const LINE: usize = 4000;
 /// The longest name of a part; file systems take no more.
 const NAME: usize = 255;
-/// Octets per second that a server copies at least when it joins; it is given so much longer to answer.
-const COPIES: u64 = 10 * 1024 * 1024;
 
 /// A range of the file, and its name at the server until it is joined.
 #[derive(Debug, PartialEq, Eq)]
@@ -189,7 +187,7 @@ impl Connection {
             }
             let names = line(&draft, parts);
             let comb = Command::Comb(&names);
-            let limit = self.settings().timeouts.reply + Duration::from_secs(total / COPIES);
+            let limit = self.patience(total);
             let failure = match self.call_within(limit, Phase::Command, &comb).await {
                 Ok(reply) if reply.code < 400 => None,
                 Ok(reply) => {

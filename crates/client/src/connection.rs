@@ -29,6 +29,9 @@ pub(crate) use way::{Channel, Opened};
 /// Silence in the middle of a reply after which it is taken as it is.
 const PAUSE: Duration = Duration::from_millis(1500);
 
+/// Octets per second that a server reads or copies at the least.
+const SLOW_DISK: u64 = 10 * 1024 * 1024;
+
 /// One control connection, logged in, and the data connections it asks for.
 ///
 /// One transfer at a time; every method takes it by `&mut`. After an error whose [`Error::ends_session`] is
@@ -154,6 +157,11 @@ impl Connection {
 
     pub(crate) async fn call_in(&mut self, phase: Phase, command: &Command<'_>) -> Result<RawReply, Error> {
         self.call_within(self.settings.timeouts.reply, phase, command).await
+    }
+
+    /// How long to wait for a reply to a command for which the server reads so many octets.
+    pub(crate) fn patience(&self, octets: u64) -> Duration {
+        self.settings.timeouts.reply + Duration::from_secs(octets / SLOW_DISK)
     }
 
     /// As [`Self::call`], for what takes the server longer than other commands.

@@ -8,7 +8,7 @@ use portway_proto::Algorithm;
 use portway_proto::client::digest;
 use portway_proto::{Command, RawReply};
 
-use crate::{Connection, Error};
+use crate::{Connection, Error, Phase};
 
 /// The digest of a whole file, in lower-case hexadecimal. Blocks while it reads.
 ///
@@ -45,14 +45,20 @@ pub fn digest_file(file: &File, algorithm: Algorithm) -> io::Result<String> {
 }
 
 impl Connection {
-    /// The digest of a file at the server, by HASH or a verb of its own; `None` if the server has neither.
+    /// The digest of a file at the server, by HASH or a verb of its own; `None` if the server has neither. It gets
+    /// longer to answer for a file of about so many `octets`, which it has to read first.
     ///
     /// # Errors
     /// [`Error`] of the connection.
-    pub async fn remote_digest(&mut self, path: &[u8]) -> Result<Option<(Algorithm, String)>, Error> {
+    pub async fn remote_digest(
+        &mut self,
+        path: &[u8],
+        octets: u64,
+    ) -> Result<Option<(Algorithm, String)>, Error> {
+        let limit = self.patience(octets);
         let hashes = self.features().hashes();
         if let Some((algorithm, _)) = hashes.iter().find(|(_, on)| *on).or(hashes.first()).copied() {
-            let reply = self.call(&Command::Hash(path)).await?;
+            let reply = self.call_within(limit, Phase::Command, &Command::Hash(path)).await?;
             // Without a star in FEAT the server's default counts; its name stands in the reply.
             let named = named(&reply).unwrap_or(algorithm);
             if let Some(found) = digest(&reply, named) {
@@ -60,7 +66,8 @@ impl Connection {
             }
         }
         if let Some(algorithm) = self.features().digest_verbs().first().copied() {
-            let reply = self.call(&Command::Digest { algorithm, arg: path }).await?;
+            let command = Command::Digest { algorithm, arg: path };
+            let reply = self.call_within(limit, Phase::Command, &command).await?;
             return Ok(digest(&reply, algorithm).map(|found| (algorithm, found)));
         }
         Ok(None)

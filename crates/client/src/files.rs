@@ -100,6 +100,8 @@ impl Connection {
         if self.is_usable() {
             match self.size(path).await {
                 Err(error) if error.ends_session() => {}
+                // The 421 of a server that lost patience stands where the answer should.
+                Ok(None) if !self.is_usable() => {}
                 known => return known,
             }
         }
@@ -410,7 +412,8 @@ impl Connection {
 
     /// Compares the digests of a local and a remote file; false if the server has none.
     pub(crate) async fn compare(&mut self, path: &[u8], file: &File) -> Result<bool, Error> {
-        let Some((algorithm, theirs)) = self.remote_digest(path).await? else { return Ok(false) };
+        let octets = file.metadata().map_or(0, |facts| facts.len());
+        let Some((algorithm, theirs)) = self.remote_digest(path, octets).await? else { return Ok(false) };
         let file = file.try_clone().map_err(|error| Error::local(printable(path), error))?;
         let ours = tokio::task::spawn_blocking(move || digest_file(&file, algorithm));
         let ours = ours.await.map_err(|error| Error::local(printable(path), error))?;

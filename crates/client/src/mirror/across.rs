@@ -246,8 +246,10 @@ impl Across {
             return false;
         }
         if options.checksum
-            && let Ok(Some((algorithm, ours))) = source.remote_digest(&self.site.remote_path(path)).await
-            && let Ok(Some((same, theirs))) = sink.remote_digest(&self.there(path)).await
+            && let Some(octets) = known(row)
+            && let Ok(Some((algorithm, ours))) =
+                source.remote_digest(&self.site.remote_path(path), octets).await
+            && let Ok(Some((same, theirs))) = sink.remote_digest(&self.there(path), octets).await
             && algorithm == same
         {
             return ours == theirs;

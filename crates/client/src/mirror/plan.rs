@@ -133,7 +133,7 @@ impl Site {
             return false;
         }
         if self.options.checksum {
-            return match connection.remote_digest(remote).await {
+            return match connection.remote_digest(remote, here.size).await {
                 Ok(Some((algorithm, theirs))) => match self.local.open(place) {
                     Ok((file, _)) => crate::digest_file(&file, algorithm).is_ok_and(|ours| ours == theirs),
                     Err(_) => false,

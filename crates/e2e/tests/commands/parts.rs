@@ -90,16 +90,44 @@ fn an_interrupted_upload_in_parts_names_them_and_is_continued() -> Result<()> {
 }
 
 #[test]
-fn what_a_server_refuses_leaves_no_parts_and_its_limit_on_sessions_costs_nothing() -> Result<()> {
-    let site = Site::with(&Options::flags(["--max-per-ip", "3"]))?;
+fn limits_on_sessions_and_their_idle_time_cost_nothing() -> Result<()> {
+    let site = Site::with(&Options::flags(["--max-sessions-per-address", "3", "--idle-timeout", "1s"]))?;
     let content = bytes(3, LENGTH);
     site.home.write("up.bin", &content)?;
     let url = site.url("up.bin")?;
-    site.portway(&["put", "up.bin", &url, "--segments", "8"])?.succeed()?;
+    // Long enough for the session that joins the parts to be closed meanwhile.
+    let done = site.portway(&["put", "up.bin", &url, "--segments", "8", "--limit-rate", "2M"])?.succeed()?;
+    ensure!(!done.text().contains("in one piece"), "{done}");
     ensure!(site.subject.tree.read("up.bin")? == content);
-    site.subject.tree.folder("taken")?;
+    ensure!(rows(&site)? == ["up.bin"], "{:?}", rows(&site)?);
+    Ok(())
+}
+
+#[test]
+fn a_name_that_is_taken_by_a_directory_is_a_refusal_that_leaves_no_parts() -> Result<()> {
+    let site = Site::new()?;
+    site.home.write("up.bin", bytes(4, LENGTH))?;
+    site.subject.tree.write("taken/inside", b"kept")?;
     let done = site.portway(&["put", "up.bin", &site.url("taken")?, "--segments", "4"])?.run()?;
-    ensure!(done.code == Some(3), "a directory has that name: {done}");
-    ensure!(rows(&site)? == ["taken", "up.bin"], "{:?}", rows(&site)?);
+    ensure!(done.code == Some(3), "{done}");
+    ensure!(
+        rows(&site)? == ["taken"] && site.subject.tree.read("taken/inside")? == b"kept",
+        "{:?}",
+        rows(&site)?
+    );
+    Ok(())
+}
+
+#[test]
+fn a_disk_with_room_for_one_copy_takes_the_file_in_one_piece() -> Result<()> {
+    let options = Options { disk: Some(14_000_000), ..Options::default() };
+    let site = Site::with(&options)?;
+    let content = bytes(5, LENGTH);
+    site.home.write("up.bin", &content)?;
+    let url = site.url("up.bin")?;
+    let done = site.portway(&["put", "up.bin", &url, "--segments", "4", "--verify", "hash"])?.succeed()?;
+    ensure!(done.text().contains("in one piece") && done.text().contains("digests agree"), "{done}");
+    let listed = site.portway(&["ls", &site.url("")?])?.succeed()?;
+    ensure!(!listed.text().contains("portway-upload"), "{listed}");
     Ok(())
 }
