@@ -3,13 +3,11 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use portway_peers::Running;
 use tempfile::TempDir;
-
-use super::program;
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +27,8 @@ pub(crate) enum Kind {
 /// A running proxy; killed when dropped.
 pub(crate) struct Proxy {
     pub(crate) at: SocketAddr,
+    running: Running,
     home: TempDir,
-    child: Child,
 }
 
 impl Proxy {
@@ -40,7 +38,7 @@ impl Proxy {
         let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let port = at.port();
         let (config, shown) = (home.path().join("config"), home.path().display().to_string());
-        let mut command = match kind {
+        let command = match kind {
             Kind::Dante => {
                 let mut command = program("danted", "dante-server");
                 fs::write(
@@ -96,13 +94,12 @@ impl Proxy {
                 command
             }
         };
-        let log = fs::File::create(home.path().join("log")).unwrap();
-        command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {kind:?}: {error}"));
-        let mut proxy = Self { at, home, child };
+        let running = Running::start(command, &home.path().join("log"));
+        let running = running.unwrap_or_else(|error| panic!("cannot start {kind:?}: {error}"));
+        let mut proxy = Self { at, running, home };
         let until = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(at).is_err() {
-            let ended = proxy.child.try_wait().unwrap();
+            let ended = proxy.running.ended().unwrap();
             assert!(ended.is_none(), "{kind:?} ended with {ended:?}: {}", proxy.log());
             assert!(Instant::now() < until, "{kind:?} does not listen: {}", proxy.log());
             std::thread::sleep(Duration::from_millis(20));
@@ -115,11 +112,6 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-        }
-        let _ = self.child.wait();
-    }
+fn program(name: &'static str, package: &'static str) -> Command {
+    portway_peers::find(name, package).unwrap_or_else(|error| panic!("{error}")).command()
 }
