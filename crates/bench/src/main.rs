@@ -32,13 +32,14 @@ cargo xtask bench growth [--quick]
 cargo xtask bench charts                       draws docs/charts from the newest results
 cargo xtask bench client [--rounds N] [--quick] [--only NAME]
 cargo xtask bench gate [--rounds N] [--quick]
-cargo xtask bench proxy [--rounds N] [--quick]
+cargo xtask bench proxy [--rounds N] [--quick] [--only NAME]
 cargo xtask bench counts [--check | --update]
 
   --rounds N   how often each figure is taken; the table shows least, middle and most [default: 5, client 3, proxy --quick 2]
   --quick      less is moved: files of 64 MiB (client 256 MiB), fewer small files and sessions
   --fresh      measure everything anew, not only what has no results yet
-  --only NAME  of the clients, those with this in their name, and the first of each table
+  --only NAME  of the clients, those with this in their name, and the first of each table; of the proxy's figures, those
+               with this in their name («FTPS STOR», «plain RETR by reverse»), which are shown and not kept
 
 The table is also written to bench/results/.
 
@@ -85,7 +86,9 @@ fn run() -> Result<()> {
             }
             "--quick" => quick = true,
             "--fresh" if what == "rows" || gate::is_inside() => fresh = true,
-            "--only" if what == "client" => only = Some(args.next().context("--only wants a name")?),
+            "--only" if matches!(what.as_str(), "client" | "proxy") => {
+                only = Some(args.next().context("--only wants a name")?)
+            }
             other => bail!("unknown option {other}\n\n{HELP}"),
         }
     }
@@ -123,11 +126,11 @@ fn measure(what: &str, rounds: Option<usize>, quick: bool, only: Option<&str>) -
         }
         "proxy" => {
             let sizes = if quick { proxy::Sizes::QUICK } else { proxy::Sizes::FULL };
-            proxy::run(rounds.unwrap_or(if quick { 2 } else { 5 }), sizes)?
+            proxy::run(rounds.unwrap_or(if quick { 2 } else { 5 }), sizes, only)?
         }
         other => bail!("no such benchmark: {other}\n\n{HELP}"),
     };
-    if gate::is_inside() {
+    if gate::is_inside() || (what == "proxy" && only.is_some()) {
         print!("{text}");
         return Ok(text);
     }

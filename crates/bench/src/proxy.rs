@@ -89,21 +89,25 @@ const ROWS: [Row; 19] = [
     row("idle session, plain", "KiB", Better::Less, Goal::Ahead),
 ];
 
-/// Measures everything, in turn, and returns the table.
+/// Measures everything, or the rows with `only` in their name, in turn, and returns the table.
 ///
 /// # Errors
 /// When a server or proxy cannot be started, or fails a transfer.
-pub(crate) fn run(rounds: usize, sizes: Sizes) -> Result<String> {
+pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<String> {
     let mut report = Report::new(&ROWS, &Via::ALL.map(Via::name), Via::OURS);
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
         for private in [false, true] {
+            let figures = figures(private, only);
+            if figures.is_empty() {
+                continue;
+            }
             let world = World::new(private, sizes)?;
             // Nobody always comes first, or always after the same neighbour.
             let mut roads: Vec<&Road> = world.roads.iter().collect();
             let turn = round % roads.len();
             roads.rotate_left(turn);
-            world.measure(&roads, sizes, &mut report)?;
+            world.measure(&figures, &roads, (sizes, only), &mut report)?;
         }
     }
     Ok(format!(
@@ -134,6 +138,35 @@ const NOTES: &[&str] = &[
     "forward    portway proxy --forward, login as user@host:port; the same log",
     "Client and servers share the CPUs with the proxy, so that direct has the more of them.",
 ];
+
+/// Takes two figures of one road: what it is about, and what the proxy spent on it.
+type Figure = fn(&World, &Road, Sizes) -> Result<(f64, f64)>;
+
+/// The rows of one world, those with `only` in their name.
+fn figures(private: bool, only: Option<&str>) -> Vec<(usize, Figure)> {
+    let plain: &[(usize, Figure)] = &[
+        (PLAIN_RETR, World::retr),
+        (PLAIN_STOR, World::stor),
+        (PLAIN_SMALL, World::small),
+        (COMMAND, World::commands),
+        (LOGIN, World::logins),
+        (CROWD, World::crowd),
+        (IDLE, World::idle),
+    ];
+    let tls: &[(usize, Figure)] =
+        &[(TLS_RETR, World::retr), (TLS_STOR, World::stor), (TLS_SMALL, World::small)];
+    let wanted = |row: usize| Via::ALL.into_iter().any(|via| is_wanted(row, via, only));
+    (if private { tls } else { plain }).iter().copied().filter(|&(row, _)| wanted(row)).collect()
+}
+
+/// Whether `only` is part of the name of a figure, as it is shown while it is taken.
+fn is_wanted(row: usize, via: Via, only: Option<&str>) -> bool {
+    only.is_none_or(|only| label(row, via).contains(only))
+}
+
+fn label(row: usize, via: Via) -> String {
+    format!("{} by {}", report::name(&ROWS, row), via.name())
+}
 
 /// One upstream server with every road that leads to it.
 struct World {
@@ -168,25 +201,19 @@ impl World {
     }
 
     /// Every row of this world, each with all roads one after the other.
-    fn measure(&self, roads: &[&Road], sizes: Sizes, report: &mut Report) -> Result<()> {
-        type Figure = fn(&World, &Road, Sizes) -> Result<(f64, f64)>;
-        let plain: &[(usize, Figure)] = &[
-            (PLAIN_RETR, Self::retr),
-            (PLAIN_STOR, Self::stor),
-            (PLAIN_SMALL, Self::small),
-            (COMMAND, Self::commands),
-            (LOGIN, Self::logins),
-            (CROWD, Self::crowd),
-            (IDLE, Self::idle),
-        ];
-        let tls: &[(usize, Figure)] =
-            &[(TLS_RETR, Self::retr), (TLS_STOR, Self::stor), (TLS_SMALL, Self::small)];
-        for &(row, figure) in if self.private { tls } else { plain } {
+    fn measure(
+        &self,
+        figures: &[(usize, Figure)],
+        roads: &[&Road],
+        (sizes, only): (Sizes, Option<&str>),
+        report: &mut Report,
+    ) -> Result<()> {
+        for &(row, figure) in figures {
             for road in roads {
-                if row == IDLE && road.via == Via::Direct {
+                if row == IDLE && road.via == Via::Direct || !is_wanted(row, road.via, only) {
                     continue;
                 }
-                let what = format!("{} by {}", report::name(&ROWS, row), road.via.name());
+                let what = label(row, road.via);
                 let (first, second) = match figure(self, road, sizes) {
                     Ok(figures) => figures,
                     // A rival that cannot do it is no reason to say nothing about the others.

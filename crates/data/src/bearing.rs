@@ -2,10 +2,10 @@
 //! the control connection was taken over on its way (TPROXY).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
-use portway_net::{connect_from, connect_transparent, listen, listen_transparent};
-use tokio::net::{TcpListener, TcpStream};
+use portway_net::{bind, bind_transparent, connect_from, connect_transparent};
+use tokio::net::TcpStream;
 
 /// Connects from `from`, whoever's address it is.
 ///
@@ -20,14 +20,14 @@ pub(crate) async fn connect_bearing(from: Option<SocketAddr>, to: SocketAddr) ->
     }
 }
 
-/// Listens on `at`, whoever's address it is.
+/// Listens on `at`, whoever's address it is; the caller has the runtime watch it.
 ///
 /// # Errors
 /// As `bind(2)`.
 pub(crate) fn listen_bearing(at: SocketAddr) -> io::Result<TcpListener> {
-    match listen(at) {
+    match bind(at) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-            listen_transparent(at).map_err(|_| error)
+            bind_transparent(at).map_err(|_| error)
         }
         done => done,
     }

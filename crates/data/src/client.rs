@@ -173,7 +173,7 @@ impl Listening {
         let skip =
             TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).checked_rem(ports.len()).unwrap_or(0);
         for port in ports.clone().cycle_from(skip) {
-            match listen_bearing(SocketAddr::new(home.to_canonical(), port)) {
+            match listen_bearing(SocketAddr::new(home.to_canonical(), port)).and_then(TcpListener::from_std) {
                 Ok(listener) => {
                     let addr = listener.local_addr().map_err(LinkError::NoSocket)?;
                     return Ok(Self { door: Door::Here(listener), addr, hole: None });

@@ -27,7 +27,7 @@ pub(crate) struct Resting {
 impl Listener {
     /// Binds and listens; port 0 is not for this.
     pub(crate) fn bind(at: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: sys::watch(listen_bearing(at)?.into_std()?)?, at })
+        Ok(Self { socket: sys::watch(listen_bearing(at)?)?, at })
     }
 
     /// The address and port listened on.

@@ -34,6 +34,14 @@ pub(crate) fn unsent_raw(socket: RawFd) -> Option<u32> {
     octets.ok().and_then(|octets| u32::try_from(octets).ok())
 }
 
+/// Has a dead peer noticed; by number for the same reason.
+pub(crate) fn keep_alive_raw(socket: RawFd) {
+    // SAFETY: the callers hold the stream this number belongs to, so it is open.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    // Fails only if the peer is gone already, which the transfer will notice and name.
+    let _ = portway_net::keep_alive(&socket);
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn unsent_raw(_socket: RawFd) -> Option<u32> {
     None

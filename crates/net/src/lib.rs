@@ -24,7 +24,8 @@ pub use lines::{ControlChannel, Left, Received};
 pub use proxy::{Bound, Destination, Proxy, ProxyError, ProxyKind, ProxyUrlError};
 pub use proxy_header::Forwarded;
 pub use socket::{
-    connect_first, connect_from, ephemeral_range, listen, may_connect_from, prepare_control, prepare_data,
+    bind, connect_first, connect_from, ephemeral_range, keep_alive, listen, may_connect_from,
+    prepare_control, prepare_data,
 };
 pub use tls::{
     Authority, Certificate, ClientControlTls, ClientDataHandshake, ClientTls, ClientTlsOptions, ControlTls,

@@ -1,13 +1,16 @@
 //! The server's side of a control connection: lines in, replies out, nothing held while idle.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use portway_proto::{Command, LineError, LineReader, Reply};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::{Control, ControlTls, TlsError, TlsInfo};
@@ -159,22 +162,11 @@ impl ControlChannel {
     /// # Errors
     /// As the connection, which is of no more use then.
     pub async fn read(&mut self) -> io::Result<bool> {
-        loop {
-            let Some(stream) = self.stream.as_mut() else { return Ok(false) };
-            stream.readable().await?;
-            match read_some(stream, &mut self.reader) {
-                Ok(0) => {
-                    self.ended = true;
-                    return Ok(false);
-                }
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    self.ended = true;
-                    return Err(error);
-                }
-            }
-        }
+        let Self { stream, reader, ended, .. } = self;
+        let Some(stream) = stream.as_mut() else { return Ok(false) };
+        let read = poll_fn(|cx| poll_some(stream, reader, cx)).await;
+        *ended = !matches!(read, Ok(1..));
+        read.map(|octets| octets > 0)
     }
 
     /// Reads to the end if the client has closed its side by now, as far as lines may wait; else nothing. The
@@ -310,9 +302,10 @@ fn has_hung_up(stream: &TcpStream) -> bool {
 }
 
 /// One read into a buffer that exists only now.
-fn read_some(stream: &mut Control, reader: &mut LineReader) -> io::Result<usize> {
-    let mut buffer = [0_u8; READ];
-    let read = stream.try_read(&mut buffer)?;
-    reader.feed(buffer.get(..read).unwrap_or_default());
-    Ok(read)
+fn poll_some(stream: &mut Control, reader: &mut LineReader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut buffer = [const { MaybeUninit::uninit() }; READ];
+    let mut buffer = ReadBuf::uninit(&mut buffer);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    reader.feed(buffer.filled());
+    Poll::Ready(Ok(buffer.filled().len()))
 }

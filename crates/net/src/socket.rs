@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -22,15 +23,35 @@ const BACKLOG: i32 = 4096;
 /// # Errors
 /// As `bind(2)` and `listen(2)`: the port is taken, or below 1024 without the right to it.
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    TcpListener::from_std(bind(addr)?)
+}
+
+/// As [`listen`], without a runtime that watches it. It does not block.
+///
+/// # Errors
+/// As there.
+pub fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = stream_socket(addr)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
+}
+
+/// A socket that does not block, made by one call where the system has one for it.
+fn stream_socket(like: SocketAddr) -> io::Result<Socket> {
+    let (domain, protocol) = (Domain::for_address(like), Some(Protocol::TCP));
+    #[cfg(target_os = "linux")]
+    return Socket::new(domain, Type::STREAM.nonblocking(), protocol);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let socket = Socket::new(domain, Type::STREAM, protocol)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
 }
 
 /// Sets up a control connection: replies leave at once, a dead peer is noticed after two minutes, and
@@ -43,17 +64,24 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 /// As `setsockopt(2)`; in practice only if the connection is gone already.
 pub fn prepare_control(stream: &TcpStream) -> io::Result<()> {
     prepare_data(stream)?;
+    keep_alive(stream)?;
     SockRef::from(stream).set_out_of_band_inline(true)
 }
 
-/// Sets up a data connection: the last segment leaves at once, and a dead peer is noticed after two minutes
-/// (60 s of silence, then four probes 15 s apart).
+/// Sets up a data connection: the last segment leaves at once. Most are gone before [`keep_alive`] could do anything.
 ///
 /// # Errors
 /// As `setsockopt(2)`; in practice only if the connection is gone already.
 pub fn prepare_data(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_nodelay(true)
+}
+
+/// Has a dead peer noticed after two minutes (60 s of silence, then four probes 15 s apart).
+///
+/// # Errors
+/// As `setsockopt(2)`; in practice only if the connection is gone already.
+pub fn keep_alive(stream: &impl AsFd) -> io::Result<()> {
     let socket = SockRef::from(stream);
-    socket.set_tcp_nodelay(true)?;
     let probes =
         TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
     socket.set_tcp_keepalive(&probes.with_retries(4))

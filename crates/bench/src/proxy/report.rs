@@ -107,6 +107,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{:>10}{:>10}  goal", "x direct", "x rival")?;
         for (at, (row, cells)) in self.rows.iter().zip(&self.figures).enumerate() {
+            if cells.iter().all(Vec::is_empty) {
+                continue;
+            }
             write!(f, "{:22}{:12}", row.what, row.unit)?;
             for cell in cells {
                 let shown =

@@ -28,6 +28,8 @@ pub(super) struct Pace<'a> {
     bucket: Option<Bucket>,
     wire: u64,
     tick: Option<Pin<Box<Sleep>>>,
+    /// The kernel looks whether the peer lives; that is not set up for transfers that are over before the first tick.
+    kept_alive: bool,
     /// Octets on the wire and octets not acknowledged, at the last look.
     seen: (u64, u32),
     quiet_since: Instant,
@@ -46,6 +48,7 @@ impl<'a> Pace<'a> {
             bucket: options.limit_rate.map(Bucket::new),
             wire: 0,
             tick: None,
+            kept_alive: false,
             seen: (0, 0),
             quiet_since: Instant::now(),
             window: (Duration::ZERO, 0),
@@ -76,6 +79,9 @@ impl<'a> Pace<'a> {
             loop {
                 let tick = self.tick.get_or_insert_with(|| Box::pin(sleep(every)));
                 ready!(tick.as_mut().poll(cx));
+                if !std::mem::replace(&mut self.kept_alive, true) {
+                    sys::keep_alive_raw(self.socket);
+                }
                 let now = Instant::now();
                 tick.as_mut().reset(now + every);
                 if let Err(failure) = self.look(now, now - since) {

@@ -1,13 +1,15 @@
 //! The data of one transfer: both legs' connections, and the octets between them.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use portway_data::{
     DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, relay, relay_watched,
 };
 use portway_net::ClientControlTls;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::inspect::Inspection;
@@ -21,6 +23,21 @@ pub(super) enum Way {
     Down,
     /// From the client to the server.
     Up,
+}
+
+/// Says that the server has begun. It wakes nobody: whoever sets it polls the data next, and a task that wakes itself is
+/// handed to another thread.
+#[derive(Debug, Default)]
+pub(super) struct Go(AtomicBool);
+
+impl Go {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    async fn is_set(&self) {
+        poll_fn(|_| if self.0.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
 }
 
 /// What is needed to move the data of one transfer.
@@ -74,9 +91,9 @@ impl Broken {
 impl Carry {
     /// Gets both connections and moves the octets. Dropping the future is ABOR: both are reset.
     ///
-    /// `go` is notified when the server has said that it begins. A client in active mode is connected to only
+    /// `go` is set when the server has said that it begins. A client in active mode is connected to only
     /// then, so that no connection tells it of a transfer that never was.
-    pub(super) async fn run(self, go: &Notify, progress: &Progress) -> Carried {
+    pub(super) async fn run(self, go: &Go, progress: &Progress) -> Carried {
         let Self {
             way,
             client,
@@ -172,21 +189,21 @@ fn no_link(error: &LinkError) -> Broken {
 }
 
 /// The client's connection, once the server has begun.
-async fn take(client: Pending, go: &Notify, patience: Duration) -> Result<DataConn, Failure> {
+async fn take(client: Pending, go: &Go, patience: Duration) -> Result<DataConn, Failure> {
     match client {
         Pending::Offer(_, mut offer) => {
             // A client may wait for our part of the TLS handshake before anything else.
             tokio::select! {
-                () = go.notified() => {}
+                () = go.is_set() => {}
                 arrived = offer.arrive() => {
                     arrived?;
-                    go.notified().await;
+                    go.is_set().await;
                 }
             }
             offer.take(Instant::now() + patience).await
         }
         other => {
-            go.notified().await;
+            go.is_set().await;
             other.connect(Instant::now() + patience).await
         }
     }

@@ -8,11 +8,10 @@ use portway_interpreter::{End, Pending, TransferRecord};
 use portway_ops::{SessionState, TransferResult};
 use portway_proto::client::{Answer, CommandId, Event};
 use portway_proto::{Action, Code, Command, RawReply, Transfer};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Session;
-use super::carry::{BothFacts, Broken, Carried, Carry, Way};
+use super::carry::{BothFacts, Broken, Carried, Carry, Go, Way};
 use super::command::not_connected;
 use super::content::{Aside, Looked};
 use super::verdict::Record;
@@ -111,7 +110,7 @@ impl Session {
         };
         self.client.entry.set_state(SessionState::Transferring);
         let live = self.client.entry.transfer(record.client.info());
-        let (go, progress) = (Notify::new(), Progress::default());
+        let (go, progress) = (Go::default(), Progress::default());
         let until = Instant::now() + reply;
         let mut course = Course { way: carry.way, id, aside, begun: false, last: None, carried: None, until };
         let ended = {
@@ -181,7 +180,7 @@ impl Session {
     async fn beside(
         &mut self,
         mut data: std::pin::Pin<&mut impl Future<Output = Carried>>,
-        go: &Notify,
+        go: &Go,
         course: &mut Course,
         progress: &Progress,
     ) -> Result<Ended, End> {
@@ -230,7 +229,7 @@ impl Session {
     }
 
     /// A reply of the server's to the transfer command.
-    fn answered(&mut self, answer: Answer, go: &Notify, course: &mut Course) {
+    fn answered(&mut self, answer: Answer, go: &Go, course: &mut Course) {
         if answer.id != course.id {
             return;
         }
@@ -241,7 +240,7 @@ impl Session {
         if !answer.last {
             if !std::mem::replace(&mut course.begun, true) {
                 self.pass_reply(&reply);
-                go.notify_one();
+                go.set();
             }
             return;
         }
@@ -249,7 +248,7 @@ impl Session {
             // Some servers say nothing but 226 when they have little to send.
             course.begun = true;
             self.client.say(Code::OPENING_DATA, "Here it comes.");
-            go.notify_one();
+            go.set();
         }
         // What was sent may still be on its way through us.
         course.until = Instant::now() + if reply.code >= 400 { EXPLAIN } else { CONFIRM };
@@ -285,7 +284,7 @@ impl Session {
         if course.last.is_some() {
             return Ok(Ended::Done);
         }
-        let idle = Notify::new();
+        let idle = Go::default();
         let mut never = pin!(std::future::pending::<Carried>());
         self.beside(never.as_mut(), &idle, course, progress).await
     }
