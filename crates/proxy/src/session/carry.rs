@@ -25,18 +25,27 @@ pub(super) enum Way {
     Up,
 }
 
-/// Says that the server has begun. It wakes nobody: whoever sets it polls the data next, and a task that wakes itself is
-/// handed to another thread.
+/// What the control connections and the data tell each other. It wakes nobody: one task polls both, and a task that
+/// wakes itself is handed to another thread.
 #[derive(Debug, Default)]
-pub(super) struct Go(AtomicBool);
+pub(super) struct Start {
+    begun: AtomicBool,
+    client_is_here: AtomicBool,
+}
 
-impl Go {
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+impl Start {
+    /// The server has said that it begins.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
     }
 
-    async fn is_set(&self) {
-        poll_fn(|_| if self.0.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
+    /// Whether the client's data connection stood before the server began.
+    pub(super) fn client_is_here(&self) -> bool {
+        self.client_is_here.load(Ordering::Relaxed)
+    }
+
+    async fn begun(&self) {
+        poll_fn(|_| if self.begun.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
 
@@ -91,9 +100,9 @@ impl Broken {
 impl Carry {
     /// Gets both connections and moves the octets. Dropping the future is ABOR: both are reset.
     ///
-    /// `go` is set when the server has said that it begins. A client in active mode is connected to only
+    /// `start` tells when the server has said that it begins. A client in active mode is connected to only
     /// then, so that no connection tells it of a transfer that never was.
-    pub(super) async fn run(self, go: &Go, progress: &Progress) -> Carried {
+    pub(super) async fn run(self, start: &Start, progress: &Progress) -> Carried {
         let Self {
             way,
             client,
@@ -115,7 +124,7 @@ impl Carry {
             };
             secure(link, server_tls.as_ref(), patience).await
         };
-        let client_side = async { take(client, go, patience).await.map_err(Broken::Client) };
+        let client_side = async { take(client, start, patience).await.map_err(Broken::Client) };
         let (server, client) = match both(server_side, client_side).await {
             Ok(both) => both,
             Err((sink, broken)) => {
@@ -189,21 +198,22 @@ fn no_link(error: &LinkError) -> Broken {
 }
 
 /// The client's connection, once the server has begun.
-async fn take(client: Pending, go: &Go, patience: Duration) -> Result<DataConn, Failure> {
+async fn take(client: Pending, start: &Start, patience: Duration) -> Result<DataConn, Failure> {
     match client {
         Pending::Offer(_, mut offer) => {
             // A client may wait for our part of the TLS handshake before anything else.
             tokio::select! {
-                () = go.is_set() => {}
+                () = start.begun() => {}
                 arrived = offer.arrive() => {
                     arrived?;
-                    go.is_set().await;
+                    start.client_is_here.store(true, Ordering::Relaxed);
+                    start.begun().await;
                 }
             }
             offer.take(Instant::now() + patience).await
         }
         other => {
-            go.is_set().await;
+            start.begun().await;
             other.connect(Instant::now() + patience).await
         }
     }

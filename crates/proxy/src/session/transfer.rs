@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use portway_data::Progress;
 use portway_interpreter::{End, Pending, TransferRecord};
+use portway_net::ControlChannel;
 use portway_ops::{SessionState, TransferResult};
 use portway_proto::client::{Answer, CommandId, Event};
 use portway_proto::{Action, Code, Command, RawReply, Transfer};
 use tokio::time::Instant;
 
 use super::Session;
-use super::carry::{BothFacts, Broken, Carried, Carry, Go, Way};
+use super::carry::{BothFacts, Broken, Carried, Carry, Start, Way};
 use super::command::not_connected;
 use super::content::{Aside, Looked};
 use super::verdict::Record;
@@ -24,6 +25,10 @@ const EXPLAIN: Duration = Duration::from_secs(5);
 /// How long it may take to confirm a transfer after the last octet: it may have to write them all out.
 const CONFIRM: Duration = Duration::from_secs(120);
 
+/// How long the beginning of a download is kept back for its end, if the client's data connection stands: a small file
+/// then costs its client one wake-up and one segment of the control connection.
+const TOGETHER: Duration = Duration::from_millis(2);
+
 /// What becomes known while a transfer runs.
 struct Course {
     way: Way,
@@ -31,6 +36,8 @@ struct Course {
     /// An upload that has to pass first.
     aside: Option<Aside>,
     begun: bool,
+    /// Until when the reply that says so waits for the final one.
+    held: Option<Instant>,
     /// The server's final reply.
     last: Option<RawReply>,
     carried: Option<Carried>,
@@ -110,12 +117,13 @@ impl Session {
         };
         self.client.entry.set_state(SessionState::Transferring);
         let live = self.client.entry.transfer(record.client.info());
-        let (go, progress) = (Go::default(), Progress::default());
+        let (start, progress) = (Start::default(), Progress::default());
         let until = Instant::now() + reply;
-        let mut course = Course { way: carry.way, id, aside, begun: false, last: None, carried: None, until };
+        let mut course =
+            Course { way: carry.way, id, aside, begun: false, held: None, last: None, carried: None, until };
         let ended = {
-            let mut data = pin!(carry.run(&go, &progress));
-            self.beside(data.as_mut(), &go, &mut course, &progress).await
+            let mut data = pin!(carry.run(&start, &progress));
+            self.beside(data.as_mut(), &start, &mut course, &progress).await
         };
         let ended = match ended {
             Ok(Ended::Done) => self.complete(&mut course, &progress).await,
@@ -180,7 +188,7 @@ impl Session {
     async fn beside(
         &mut self,
         mut data: std::pin::Pin<&mut impl Future<Output = Carried>>,
-        go: &Go,
+        start: &Start,
         course: &mut Course,
         progress: &Progress,
     ) -> Result<Ended, End> {
@@ -196,7 +204,8 @@ impl Session {
             let (moving, silent) = (course.carried.is_none(), self.client.control.is_silent());
             // While octets move, the pump watches over the time.
             let failing = course.last.as_ref().is_some_and(|reply| reply.code >= 400);
-            let timed = !(moving && course.begun && !failing);
+            let timed = course.held.is_some() || !(moving && course.begun && !failing);
+            let until = course.held.unwrap_or(course.until);
             let far = Instant::now() + Duration::from_secs(24 * 3600);
             tokio::select! {
                 biased;
@@ -209,7 +218,7 @@ impl Session {
                         if !answer.fits {
                             return Ok(Ended::ServerLost(Lost::OutOfStep(answer.reply)));
                         }
-                        self.answered(answer, go, course);
+                        self.answered(answer, start, course);
                     }
                     Ok(_) => {}
                 },
@@ -222,14 +231,23 @@ impl Session {
                         return Ok(Ended::Done);
                     }
                 },
-                exchanged = self.client.control.exchange(), if !silent => news = exchanged,
-                () = tokio::time::sleep_until(course.until), if timed => return Ok(Ended::Done),
+                exchanged = exchange(&mut self.client.control, course.held.is_some()), if !silent => {
+                    if !matches!(exchanged, Ok(true)) {
+                        course.held = None;
+                    }
+                    news = exchanged;
+                },
+                () = tokio::time::sleep_until(until), if timed => {
+                    if course.held.take().is_none() {
+                        return Ok(Ended::Done);
+                    }
+                },
             }
         }
     }
 
     /// A reply of the server's to the transfer command.
-    fn answered(&mut self, answer: Answer, go: &Go, course: &mut Course) {
+    fn answered(&mut self, answer: Answer, start: &Start, course: &mut Course) {
         if answer.id != course.id {
             return;
         }
@@ -240,7 +258,10 @@ impl Session {
         if !answer.last {
             if !std::mem::replace(&mut course.begun, true) {
                 self.pass_reply(&reply);
-                go.set();
+                start.begin();
+                if course.way == Way::Down && start.client_is_here() {
+                    course.held = Some(Instant::now() + TOGETHER);
+                }
             }
             return;
         }
@@ -248,7 +269,7 @@ impl Session {
             // Some servers say nothing but 226 when they have little to send.
             course.begun = true;
             self.client.say(Code::OPENING_DATA, "Here it comes.");
-            go.set();
+            start.begin();
         }
         // What was sent may still be on its way through us.
         course.until = Instant::now() + if reply.code >= 400 { EXPLAIN } else { CONFIRM };
@@ -284,7 +305,7 @@ impl Session {
         if course.last.is_some() {
             return Ok(Ended::Done);
         }
-        let idle = Go::default();
+        let idle = Start::default();
         let mut never = pin!(std::future::pending::<Carried>());
         self.beside(never.as_mut(), &idle, course, progress).await
     }
@@ -395,6 +416,11 @@ impl Session {
             Err(lost) => self.server_lost(&lost),
         }
     }
+}
+
+/// Reads what the client says; replies leave first unless they are kept back.
+async fn exchange(control: &mut ControlChannel, held: bool) -> std::io::Result<bool> {
+    if held { control.read().await } else { control.exchange().await }
 }
 
 impl Course {
