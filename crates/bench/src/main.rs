@@ -87,7 +87,7 @@ fn run() -> Result<()> {
             "--quick" => quick = true,
             "--fresh" if what == "rows" || gate::is_inside() => fresh = true,
             "--only" if matches!(what.as_str(), "client" | "proxy") => {
-                only = Some(args.next().context("--only wants a name")?)
+                only = Some(args.next().context("--only wants a name")?);
             }
             other => bail!("unknown option {other}\n\n{HELP}"),
         }
