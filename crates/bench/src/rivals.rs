@@ -9,12 +9,10 @@ mod programs;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use portway_e2e::{Certificate, Control, Kind, Options, PATIENCE, Subject, Tls, TlsOptions, Tree, until};
+use portway_peers::Running as Process;
 
 /// The account that every server knows.
 pub(crate) const ACCOUNT: (&str, &str) = ("bench", "bench");
@@ -73,7 +71,7 @@ pub(crate) struct Server {
 
 enum Running {
     Subject(Box<Subject>),
-    Program { tree: Tree, _home: Tree, child: Child },
+    Program { process: Process, tree: Tree, _home: Tree },
 }
 
 impl Server {
@@ -105,20 +103,17 @@ impl Server {
         // ProFTPD keeps nothing where everybody may write.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755))?;
         let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let both = [fs::read(certificate.key())?, fs::read(certificate.chain())?].concat();
-        fs::write(home.at("both.pem"), both)?;
-        let mut command = programs::command(rival, home.path(), tree.path(), at, &certificate)?;
-        let said = fs::File::create(home.at("said"))?;
-        command.process_group(0).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", rival.name()))?;
+        let command = programs::command(rival, home.path(), tree.path(), at, &certificate)?;
+        let said = home.at("said");
+        let process = Process::start(command, &said);
+        let mut process = process.with_context(|| format!("cannot start {}", rival.name()))?;
         let greets = until(rival.name(), PATIENCE, || {
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = process.ended()? {
                 bail!("it ended with {status}");
             }
             Ok(Control::connect(at).ok())
         });
-        let said = home.at("said");
-        let running = Running::Program { tree, _home: home, child };
+        let running = Running::Program { process, tree, _home: home };
         let server = Self { rival, at, certificate, running };
         greets.with_context(|| fs::read_to_string(said).unwrap_or_default())?;
         Ok(server)
@@ -136,7 +131,7 @@ impl Server {
     pub(crate) fn pids(&self) -> Vec<u32> {
         match &self.running {
             Running::Subject(subject) => subject.pids(),
-            Running::Program { child, .. } => vec![child.id()],
+            Running::Program { process, .. } => vec![process.id()],
         }
     }
 
@@ -163,18 +158,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Running::Program { child, .. } = &mut self.running {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-                // It may have ended by itself.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            let _ = child.wait();
-        }
-    }
-}
-
 /// Servers that can be had, and a line about each that cannot.
 pub(crate) fn available() -> (Vec<Rival>, Vec<String>) {
     let (mut here, mut missing) = (Vec::new(), Vec::new());
@@ -187,14 +170,21 @@ pub(crate) fn available() -> (Vec<Rival>, Vec<String>) {
     (here, missing)
 }
 
-/// The repository's `target` folder, in which rivals lie that cannot be installed side by side.
-fn target() -> Result<std::path::PathBuf> {
-    Ok(crate::home()?.parent().unwrap_or(Path::new(".")).join("target"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn guarded(file: &Path) -> Command {
-    // Whatever ends the benchmark, the server ends with it.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(file);
-    command
+    #[test]
+    fn every_rival_that_is_here_starts_and_lets_the_account_in_under_tls() {
+        let (here, missing) = available();
+        println!("{}", missing.join("\n"));
+        for rival in here.into_iter().filter(|rival| *rival != Rival::Portway) {
+            assert_ne!(rival.version(), "?", "{rival:?}");
+            let server = Server::start(rival, Tree::new().unwrap()).unwrap();
+            let keys = server.keys(false, true).unwrap();
+            let mut control =
+                server.session(Some(&keys)).unwrap_or_else(|error| panic!("{rival:?}: {error:#}"));
+            control.expect("NOOP", 200).unwrap();
+        }
+    }
 }

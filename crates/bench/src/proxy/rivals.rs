@@ -2,14 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use portway_e2e::{Certificate, Control, PATIENCE, Proxy, Subject, Tree, until};
-use rustix::process::{Pid, Signal, kill_process_group};
+use portway_peers::{Brand, find};
 
 use super::SETTLED;
 use crate::processes::Processes;
@@ -60,20 +59,7 @@ pub(super) struct Road {
 enum Running {
     Nothing,
     Ours { _proxy: Box<Proxy> },
-    Rival { _group: Group, _home: Tree },
-}
-
-/// A process and all it has started.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended already.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.0.wait();
-    }
+    Rival { _process: portway_peers::Running, _home: Tree },
 }
 
 impl Road {
@@ -150,13 +136,12 @@ fn rival(via: Via, subject: &Subject, private: bool) -> Result<Road> {
     // ProFTPD keeps nothing where everybody may write, and its sessions run as nobody.
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755))?;
     let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let mut command = match via {
+    let command = match via {
         Via::ModProxy => mod_proxy(home.path(), subject, at, private)?,
         _ => ftp_proxy(home.path(), subject, at)?,
     };
-    let log = std::fs::File::create(home.at("said"))?;
-    command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let group = Group(command.spawn().with_context(|| format!("cannot start {}", via.name()))?);
+    let process = portway_peers::Running::start(command, &home.at("said"));
+    let process = process.with_context(|| format!("cannot start {}", via.name()))?;
     until("the proxy greets", PATIENCE, || Ok(Control::connect(at).ok())).with_context(|| {
         format!("it said: {}", std::fs::read_to_string(home.at("said")).unwrap_or_default())
     })?;
@@ -165,27 +150,16 @@ fn rival(via: Via, subject: &Subject, private: bool) -> Result<Road> {
         at,
         user: subject.account().0.to_owned(),
         certificate: subject.certificate.clone(),
-        processes: Some(Processes::new(vec![group.0.id()])),
-        _running: Running::Rival { _group: group, _home: home },
+        processes: Some(Processes::new(vec![process.id()])),
+        _running: Running::Rival { _process: process, _home: home },
     })
-}
-
-/// Where `cargo xtask` unpacks Debian's servers, which exclude one another.
-fn unpacked() -> Result<PathBuf> {
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("a crate is two levels deep")?;
-    Ok(root.join("target/test-peers/root"))
 }
 
 /// A reverse proxy for one server. <https://github.com/Castaglia/proftpd-mod_proxy>
 fn mod_proxy(home: &Path, subject: &Subject, at: SocketAddr, private: bool) -> Result<Command> {
-    let root = unpacked()?;
-    let program = root.join("usr/sbin/proftpd");
-    let modules = root.join("usr/lib/proftpd");
-    ensure!(
-        program.is_file() && modules.join("mod_proxy.so").is_file(),
-        "mod_proxy is missing; `cargo xtask bench proxy` unpacks it"
-    );
+    let found = Brand::Proftpd.find()?;
+    let modules = found.modules("proftpd").filter(|folder| folder.join("mod_proxy.so").is_file());
+    let modules = modules.context("mod_proxy is missing; `cargo xtask bench proxy` unpacks it")?;
     let tables = home.join("tables");
     std::fs::create_dir(&tables)?;
     let (chain, key) = (subject.certificate.chain(), subject.certificate.key());
@@ -222,11 +196,8 @@ fn mod_proxy(home: &Path, subject: &Subject, at: SocketAddr, private: bool) -> R
     );
     let file = home.join("proftpd.conf");
     std::fs::write(&file, config)?;
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(["-n", "-c"]).arg(file);
-    let libraries = root.join("usr/lib");
-    let machine = libraries.join(format!("{}-linux-gnu", std::env::consts::ARCH));
-    command.env("LD_LIBRARY_PATH", format!("{}:{}", machine.display(), libraries.display()));
+    let mut command = found.command();
+    command.args(["-n", "-c"]).arg(file);
     Ok(command)
 }
 
@@ -245,7 +216,7 @@ fn ftp_proxy(home: &Path, subject: &Subject, at: SocketAddr) -> Result<Command> 
     );
     let file = home.join("ftp-proxy.conf");
     std::fs::write(&file, config)?;
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "ftp-proxy", "-n", "-d", "-f"]).arg(file);
+    let mut command = find("ftp-proxy", "ftp-proxy")?.command();
+    command.args(["-n", "-d", "-f"]).arg(file);
     Ok(command)
 }

@@ -123,7 +123,7 @@ fn every_client_gets_through_to_vsftpd() {
 
 #[test]
 fn every_client_gets_through_to_proftpd() {
-    let server = rivals::start(Rival::ProFtpd);
+    let server = rivals::start(Rival::Proftpd);
     everybody(&server.tree, server.at);
 }
 
@@ -194,7 +194,7 @@ fn every_client_is_redirected_to_vsftpd() {
 
 #[test]
 fn every_client_is_redirected_to_proftpd() {
-    everybody_unawares(|ip| rivals::start_on(Rival::ProFtpd, ip), |server| (&server.tree, server.at));
+    everybody_unawares(|ip| rivals::start_on(Rival::Proftpd, ip), |server| (&server.tree, server.at));
 }
 
 #[test]

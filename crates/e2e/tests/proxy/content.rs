@@ -135,7 +135,7 @@ fn a_refused_upload_leaves_the_old_file_at_vsftpd() {
 
 #[test]
 fn a_refused_upload_leaves_the_old_file_at_proftpd() {
-    let server = rivals::start(Rival::ProFtpd);
+    let server = rivals::start(Rival::Proftpd);
     an_upload_replaces_nothing_before_it_has_passed(&server.tree, server.at);
 }
 

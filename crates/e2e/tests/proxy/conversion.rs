@@ -147,7 +147,7 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_at_proftpd() {
         [(Security::Explicit, "ftp"), (Security::Explicit, "ftpes"), (Security::Implicit, "ftps")]
     {
         let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let server = rivals::start_at(Rival::ProFtpd, at, security);
+        let server = rivals::start_at(Rival::Proftpd, at, security);
         let ca = server.certificate.authority().display().to_string();
         let mode = if scheme == "ftp" { "off" } else { "required" };
         let flags = ["--upstream-tls", mode, "--upstream-ca", &ca];
