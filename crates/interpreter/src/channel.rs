@@ -1,7 +1,10 @@
 //! How the next data connection will come about, until a transfer takes it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
 
 use portway_data::{DataConn, Dial, Failure, Offer};
 use portway_ops::{DataFailed, Shown};
@@ -74,6 +77,17 @@ impl Pending {
             Self::Kept(kept) => Ok(*kept.conn),
             Self::Nothing => Err(Failure::NoSocket(io::ErrorKind::NotConnected.into())),
         }
+    }
+
+    /// Lets go of it after its transfer was refused. A connection that has come is taken in first, since one that
+    /// still queues would be reset.
+    pub async fn dismiss(mut self) {
+        let mut arriving = pin!(self.arrive());
+        poll_fn(|cx| {
+            let _ = arriving.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Takes in a data connection as soon as it comes: some clients wait for our part of the TLS handshake before

@@ -260,3 +260,17 @@ fn times_are_exact_or_refused() -> Result<()> {
 fn contains(octets: &[u8], part: &[u8]) -> bool {
     octets.windows(part.len()).any(|at| at == part)
 }
+
+// RFC 959 §5.4 has 200 for SITE and no 250; PHP's ftp_chmod takes nothing else for success.
+#[test]
+fn site_commands_that_change_something_are_answered_by_200() -> Result<()> {
+    let subject = subject(&[])?;
+    subject.tree.write("file", "contents")?;
+    let mut control = subject.session()?;
+    for line in ["SITE CHMOD 600 file", "SITE UTIME 20200101000000 file", "SITE SYMLINK file link"] {
+        control.expect(line, 200)?;
+    }
+    control.expect("SITE CHMOD 600 none", 550)?;
+    control.expect("SITE SYMLINK file link", 550)?;
+    Ok(())
+}

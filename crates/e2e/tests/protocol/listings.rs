@@ -147,3 +147,23 @@ fn an_empty_folder_lists_as_nothing() -> Result<()> {
     ensure!(control.fetch("NLST")?.is_empty());
     Ok(())
 }
+
+#[test]
+fn a_folder_of_some_hundred_names_is_listed_in_their_order() -> Result<()> {
+    let subject = subject(&[])?;
+    // Numbered by a step that has no factor in common with the count, so that none is made in its place.
+    for i in 0..300 {
+        subject.tree.write(&format!("dir/{:03}", i * 7 % 300), "")?;
+    }
+    let mut control = subject.session()?;
+    let names = String::from_utf8(control.fetch("NLST dir")?)?;
+    let expected = (0..300).map(|i| format!("dir/{i:03}")).collect::<Vec<_>>();
+    ensure!(names.lines().collect::<Vec<_>>() == expected, "{names}");
+    for line in ["LIST dir", "MLSD dir"] {
+        let rows = String::from_utf8(control.fetch(line)?)?;
+        let names = rows.lines().filter_map(|row| row.rsplit(' ').next());
+        let names = names.filter(|name| name.len() == 3).map(|name| format!("dir/{name}"));
+        ensure!(names.collect::<Vec<_>>() == expected, "{line}: {rows}");
+    }
+    Ok(())
+}

@@ -262,3 +262,24 @@ fn a_client_that_closes_its_sending_side_first_still_gets_its_file() -> Result<(
     control.end()?;
     Ok(())
 }
+
+// Clients that see their data connection end first (basic-ftp among them) report that, and never hear of the 550.
+#[test]
+fn a_refused_transfer_is_answered_before_its_data_connection_ends() -> Result<()> {
+    let subject = subject(&[])?;
+    let mut control = subject.session()?;
+    for round in 0..50 {
+        let to = control.epsv()?;
+        let mut data = control.join(to)?;
+        control.send("RETR none\r\n")?;
+        // Reset or closed, it carries nothing.
+        let _ = data.read_all();
+        let socket = control.channel().socket();
+        socket.set_nonblocking(true)?;
+        let answered = socket.peek(&mut [0; 3]);
+        socket.set_nonblocking(false)?;
+        ensure!(matches!(answered, Ok(3)), "round {round}: {answered:?}");
+        control.expect_reply(550)?;
+    }
+    Ok(())
+}

@@ -86,10 +86,10 @@ fn text(
             (true, false, true) => "--ssl-reqd -k ",
             (true, false, false) => "--ssl-reqd ",
         };
-        // A name alone makes lftp ask for the password, which an anonymous user has not got.
-        let comma = if users.is_empty() { "," } else { "" };
+        // A name alone makes both ask for the password, which an anonymous user has not got.
+        let (comma, colon) = if users.is_empty() { (",", ":") } else { ("", "") };
         line(format_args!("try       lftp -u {user}{comma} -e '{lftp_trust}ls' {scheme}://{host}"));
-        line(format_args!("          curl {curl_tls}-u {user}: {scheme}://{host}/"));
+        line(format_args!("          curl {curl_tls}-u {user}{colon} {scheme}://{host}/"));
     }
     line(format_args!("stop      Ctrl-C; running transfers may end"));
     out

@@ -34,8 +34,14 @@ impl Session {
                 if transfer.mode == Mode::Block && !transfer.kind.is_upload() {
                     self.client.pending = pending;
                     self.client.dialogue.channel_unused(transfer.channel);
+                    self.client.control.queue(&reply);
+                } else {
+                    self.client.control.queue(&reply);
+                    // The reply first: a client that sees its data connection end before it takes that for all
+                    // there is to know.
+                    self.client.flush().await?;
+                    pending.dismiss().await;
                 }
-                self.client.control.queue(&reply);
                 return Ok(());
             }
         };

@@ -144,11 +144,21 @@ impl User {
     }
 
     pub(super) fn done(&self, name: &[u8], what: &str, result: Result<(), VfsError>) -> Reply {
+        self.answered(Code::FILE_ACTION_OK, name, what, result)
+    }
+
+    pub(super) fn answered(
+        &self,
+        done: Code,
+        name: &[u8],
+        what: &str,
+        result: Result<(), VfsError>,
+    ) -> Reply {
         match result {
             Ok(()) => {
                 let mut text = name.to_vec();
                 text.extend_from_slice(format!(" {what}.").as_bytes());
-                Reply::octets(Code::FILE_ACTION_OK, &text)
+                Reply::octets(done, &text)
             }
             Err(error) => refusal(name, &error),
         }

@@ -44,6 +44,8 @@ impl RawNames {
                 self.ready.push_back(name);
             }
             if piece.is_buffer_empty() {
+                // As `ls` and other servers show folders, as long as they fit into one piece.
+                self.ready.make_contiguous().sort_unstable();
                 return Ok(());
             }
         }
