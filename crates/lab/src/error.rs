@@ -14,6 +14,9 @@ pub enum LabError {
         /// The package that has it.
         package: &'static str,
     },
+    /// A server of other people's is not installed, or will not be set up.
+    #[error(transparent)]
+    Peer(#[from] portway_peers::PeerError),
     /// Neither root nor user namespaces.
     #[error(
         "no namespaces to be had ({0}). The lab needs unprivileged user namespaces \

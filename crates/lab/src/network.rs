@@ -104,7 +104,7 @@ pub(crate) fn filter(host: &Host, rules: String) -> Result<(), LabError> {
 pub(crate) fn lost(host: &Host) -> Result<u64, LabError> {
     let listing = host.run(|| {
         let output = find("nft")?.args(["list", "counters"]).output().map_err(LabError::system("nft"))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok::<_, LabError>(String::from_utf8_lossy(&output.stdout).into_owned())
     })??;
     let mut words = listing.split_whitespace();
     let mut lost = 0_u64;

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use portway_peers::Brand;
+
 use crate::cell::{Cell, Client, Mode, Piece, Server};
 use crate::error::LabError;
 use crate::rules::CONTROL;
@@ -11,15 +13,12 @@ use crate::rules::CONTROL;
 /// Programs for administrators are often not on the path of users.
 const MORE: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("iptables-restore", "iptables"),
     ("lftp", "lftp"),
     ("curl", "curl"),
-    ("vsftpd", "vsftpd"),
-    ("proftpd", "proftpd-core proftpd-mod-crypto"),
-    ("pure-ftpd", "pure-ftpd"),
     ("openssl", "openssl"),
 ];
 
@@ -27,8 +26,9 @@ const PACKAGES: [(&str, &str); 9] = [
 #[must_use]
 pub fn missing(clients: &[Client], servers: &[Server]) -> Vec<LabError> {
     let clients = clients.iter().filter(|client| **client != Client::Portway).map(|client| client.name());
-    let servers = servers.iter().filter(|server| **server != Server::Portway).map(|server| server.name());
-    ["ip", "nft"].into_iter().chain(clients).chain(servers).filter_map(|name| find(name).err()).collect()
+    let programs = ["ip", "nft"].into_iter().chain(clients).filter_map(|name| find(name).err());
+    let vsftpd = servers.contains(&Server::Vsftpd).then(|| server(Brand::Vsftpd).err());
+    programs.chain(vsftpd.flatten()).collect()
 }
 
 /// A command for a program of the distribution, with an environment that nobody's settings reach.
@@ -42,6 +42,14 @@ pub(crate) fn find(name: &str) -> Result<Command, LabError> {
         .find(|file| file.is_file())
         .ok_or(LabError::Missing { program, package })?;
     Ok(clean(file))
+}
+
+/// A command for somebody else's server, installed or unpacked.
+pub(crate) fn server(brand: Brand) -> Result<Command, LabError> {
+    let found = brand.find()?;
+    let mut command = clean(found.file.clone());
+    command.envs(found.libraries().map(|folders| ("LD_LIBRARY_PATH", folders)));
+    Ok(command)
 }
 
 /// portway itself, whatever its file is called by now.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portway_net::Identity;
+use portway_peers::{Brand, vsftpd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -107,11 +108,11 @@ fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError
             portway
         }
         Server::Vsftpd => {
-            let mut vsftpd = program::find("vsftpd")?;
+            let mut command = program::server(Brand::Vsftpd)?;
             let file = folder.join("vsftpd.conf");
             vsftpd_files(cell.tls, folder, served, &file)?;
-            vsftpd.arg(file);
-            vsftpd
+            command.arg(file);
+            command
         }
     };
     command.current_dir(folder).env("HOME", folder);
@@ -121,30 +122,15 @@ fn server(cell: &Cell, folder: &Path, served: &Path) -> Result<Command, LabError
 fn vsftpd_files(tls: bool, folder: &Path, served: &Path, file: &Path) -> Result<(), LabError> {
     let yes = |on: bool| if on { "YES" } else { "NO" };
     let certificate = folder.join("certificate.pem");
-    let mut lines: Vec<String> = [
-        "listen=NO",
-        "listen_ipv6=YES",
-        "background=NO",
-        "anonymous_enable=YES",
-        "local_enable=NO",
-        "no_anon_password=YES",
-        "nopriv_user=nobody",
-        "ftp_username=nobody",
-        "seccomp_sandbox=NO",
-        // One user is all that a user namespace made without root has.
-        "run_as_launching_user=YES",
-        "connect_from_port_20=YES",
-        "xferlog_enable=NO",
-        "allow_anon_ssl=YES",
-        "require_ssl_reuse=NO",
-        "ssl_ciphers=HIGH",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut lines = vsftpd::anonymous(served, &folder.join("empty"));
+    lines.extend(vsftpd::ONE_USER.map(str::to_owned));
     lines.extend([
+        "listen=NO".to_owned(),
+        "listen_ipv6=YES".to_owned(),
         format!("listen_port={CONTROL}"),
-        format!("anon_root={}", served.display()),
-        format!("secure_chroot_dir={}", folder.join("empty").display()),
+        "allow_anon_ssl=YES".to_owned(),
+        "require_ssl_reuse=NO".to_owned(),
+        "ssl_ciphers=HIGH".to_owned(),
         format!("ssl_enable={}", yes(tls)),
     ]);
     if tls {

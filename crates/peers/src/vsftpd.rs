@@ -7,30 +7,26 @@ use crate::brand::{Brand, Site};
 use crate::error::{PeerError, write};
 use crate::lines::merged;
 
-/// The lines for a server that lets anybody read below `served` and changes no user, since one user is all that a user
-/// namespace made without root has. `empty` is the folder in which it waits for logins.
+/// More lines for a user namespace made without root, where one user is all there is: it changes to no other.
+pub const ONE_USER: [&str; 3] = ["run_as_launching_user=YES", "nopriv_user=nobody", "ftp_username=nobody"];
+
+/// The lines for a server that lets anybody read below `served`; `empty` is the folder in which it waits for logins.
 ///
 /// Where it listens and which TLS it has is the caller's to add.
 #[must_use]
 pub fn anonymous(served: &Path, empty: &Path) -> Vec<String> {
-    let mut lines =
-        vec![format!("anon_root={}", served.display()), format!("secure_chroot_dir={}", empty.display())];
-    lines.extend(
-        [
-            "background=NO",
-            "seccomp_sandbox=NO",
-            "anonymous_enable=YES",
-            "no_anon_password=YES",
-            "local_enable=NO",
-            "nopriv_user=nobody",
-            "ftp_username=nobody",
-            "run_as_launching_user=YES",
-            "connect_from_port_20=YES",
-            "xferlog_enable=NO",
-        ]
-        .map(str::to_owned),
-    );
-    lines
+    let usual = [
+        "background=NO",
+        "seccomp_sandbox=NO",
+        "anonymous_enable=YES",
+        "no_anon_password=YES",
+        "local_enable=NO",
+        "connect_from_port_20=YES",
+        "xferlog_enable=NO",
+    ];
+    let folders =
+        [format!("anon_root={}", served.display()), format!("secure_chroot_dir={}", empty.display())];
+    usual.map(str::to_owned).into_iter().chain(folders).collect()
 }
 
 /// It asks PAM about passwords, and PAM's folder belongs to the machine; so it runs in a mount namespace with a folder

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::server::{Site, unpacked};
+use portway_peers::Brand as Peer;
+
+use super::server::Site;
 use super::setting::{Announce, Brand, Login, Protection};
 use crate::error::LabError;
 
@@ -63,28 +65,13 @@ fn vsftpd(site: &Site<'_>, announce: Option<IpAddr>) -> Vec<String> {
     let yes = |on: bool| if on { "YES" } else { "NO" };
     let six = site.own.iter().any(IpAddr::is_ipv6);
     let protection = site.setting.protection;
-    let mut lines: Vec<String> = [
-        "background=NO",
-        "anonymous_enable=YES",
-        "local_enable=NO",
-        "no_anon_password=YES",
-        "nopriv_user=nobody",
-        "ftp_username=nobody",
-        "seccomp_sandbox=NO",
-        // One user is all that a user namespace made without root has.
-        "run_as_launching_user=YES",
-        "connect_from_port_20=YES",
-        "xferlog_enable=NO",
-        "allow_anon_ssl=YES",
-        "ssl_ciphers=HIGH",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut lines = portway_peers::vsftpd::anonymous(site.served, &site.folder.join("empty"));
+    lines.extend(portway_peers::vsftpd::ONE_USER.map(str::to_owned));
     lines.extend([
+        "allow_anon_ssl=YES".to_owned(),
+        "ssl_ciphers=HIGH".to_owned(),
         format!("listen={}", yes(!six)),
         format!("listen_ipv6={}", yes(six)),
-        format!("anon_root={}", site.served.display()),
-        format!("secure_chroot_dir={}", site.folder.join("empty").display()),
         format!("pasv_min_port={}", site.range.0),
         format!("pasv_max_port={}", site.range.1),
         format!("ssl_enable={}", yes(protection != Protection::Off)),
@@ -146,9 +133,8 @@ fn proftpd(site: &Site<'_>, announce: Option<IpAddr>) -> Result<Vec<String>, Lab
     }
     let protection = site.setting.protection;
     if protection != Protection::Off {
-        if let Some(root) = unpacked().first() {
-            lines.push(format!("ModulePath {}", root.join("usr/lib/proftpd").display()));
-        }
+        let modules = Peer::Proftpd.find()?.modules("proftpd");
+        lines.extend(modules.map(|folder| format!("ModulePath {}", folder.display())));
         lines.extend([
             "LoadModule mod_tls.c".to_owned(),
             "TLSEngine on".to_owned(),

@@ -6,8 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Case, cases};
-use super::server::find_server;
-use super::setting::Brand;
 use super::trial;
 use crate::error::LabError;
 use crate::inside::{answer, end_after, folder};
@@ -101,10 +99,7 @@ pub fn missing() -> Vec<LabError> {
 /// The server that this case is about, if it is missing.
 #[must_use]
 pub fn lacks(case: &Case) -> Option<LabError> {
-    match case.setting.server {
-        Brand::Portway => None,
-        other => find_server(other.program()).err(),
-    }
+    case.setting.server.peer()?.find().err().map(LabError::from)
 }
 
 /// Tries all cases of the plan and tells `tell` how it goes. Returns when all are over.

@@ -12,7 +12,7 @@ use super::papers::Files;
 use super::pretend::pretend;
 use super::setting::{Brand, Setting};
 use crate::error::LabError;
-use crate::program::{find, ourselves};
+use crate::program::{ourselves, server};
 use crate::space::Host;
 use crate::trial::{spawn, until};
 
@@ -109,28 +109,16 @@ impl Server {
     }
 
     fn command(&self) -> Result<Command, LabError> {
-        let mut command = match self.brand {
-            Brand::Portway => {
-                let mut command = ourselves();
-                command.args(["serve", "--config"]).arg(&self.file);
-                command
-            }
-            Brand::Vsftpd => {
-                let mut command = find_server("vsftpd")?;
-                command.arg(&self.file);
-                command
-            }
-            Brand::Proftpd => {
-                let mut command = find_server("proftpd")?;
-                command.args(["-n", "-c"]).arg(&self.file);
-                command
-            }
-            Brand::PureFtpd => {
-                let mut command = find_server("pure-ftpd")?;
-                command.arg(&self.file);
-                command
-            }
+        let mut command = match self.brand.peer() {
+            Some(peer) => server(peer)?,
+            None => ourselves(),
         };
+        match self.brand {
+            Brand::Portway => command.args(["serve", "--config"]),
+            Brand::Proftpd => command.args(["-n", "-c"]),
+            Brand::Vsftpd | Brand::PureFtpd => &mut command,
+        };
+        command.arg(&self.file);
         if self.brand != Brand::Portway {
             pretend(&mut command);
         }
@@ -146,36 +134,4 @@ fn key(brand: Brand, line: &str) -> &str {
         Brand::Proftpd | Brand::PureFtpd => line.find(char::is_whitespace),
     };
     line.get(..end.unwrap_or(line.len())).unwrap_or(line).trim()
-}
-
-/// Folders in which packages lie unpacked, since Debian's servers cannot be installed side by side: those that
-/// `FTP_TEST_ROOTS` names, or where `cargo xtask test` unpacks them.
-pub(super) fn unpacked() -> Vec<PathBuf> {
-    if let Some(roots) = std::env::var_os("FTP_TEST_ROOTS") {
-        return std::env::split_paths(&roots).collect();
-    }
-    let beside =
-        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("test-peers/root")));
-    beside.filter(|folder| folder.is_dir()).into_iter().collect()
-}
-
-/// A server's command: installed, or unpacked.
-pub(super) fn find_server(name: &str) -> Result<Command, LabError> {
-    let missing = match find(name) {
-        Ok(command) => return Ok(command),
-        Err(missing) => missing,
-    };
-    for root in unpacked() {
-        let found = ["usr/sbin", "usr/bin"].map(|folder| root.join(folder).join(name));
-        if let Some(file) = found.iter().find(|file| file.is_file()) {
-            let mut command = crate::program::clean(file.clone());
-            command.env("LD_LIBRARY_PATH", libraries(&root));
-            return Ok(command);
-        }
-    }
-    Err(missing)
-}
-
-fn libraries(root: &Path) -> PathBuf {
-    root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
 }

@@ -21,6 +21,16 @@ impl Brand {
             Self::PureFtpd => "pure-ftpd",
         }
     }
+
+    /// The server of other people's that it is.
+    pub(super) const fn peer(self) -> Option<portway_peers::Brand> {
+        match self {
+            Self::Portway => None,
+            Self::Vsftpd => Some(portway_peers::Brand::Vsftpd),
+            Self::Proftpd => Some(portway_peers::Brand::Proftpd),
+            Self::PureFtpd => Some(portway_peers::Brand::PureFtpd),
+        }
+    }
 }
 
 /// What a firewall lets through besides answers. Those at the client's network look outwards, those at the

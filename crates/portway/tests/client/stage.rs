@@ -1,11 +1,11 @@
 //! A client, a router that may filter and translate, and a server.
 
-use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use portway_peers::{Brand, vsftpd};
 use serde_json::Value;
 
 use crate::lab::{Lab, SERVER, at, nft, run, until};
@@ -158,9 +158,8 @@ fn start(lab: &Lab, folder: &Path, server: Server) -> Child {
         Server::Vsftpd(more) => {
             let config = folder.join("vsftpd.conf");
             std::fs::write(&config, vsftpd(folder, more)).unwrap();
-            let found =
-                ["/usr/sbin/vsftpd", "/usr/bin/vsftpd"].into_iter().find(|file| Path::new(file).is_file());
-            command.arg(found.expect("vsftpd is missing; apt-get install vsftpd")).arg(config);
+            let found = Brand::Vsftpd.find().unwrap_or_else(|error| panic!("{error}"));
+            command.arg(found.file).arg(config);
         }
     }
     command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state")).current_dir(folder);
@@ -176,25 +175,6 @@ fn start(lab: &Lab, folder: &Path, server: Server) -> Child {
 }
 
 fn vsftpd(folder: &Path, more: &str) -> String {
-    let mut text = String::new();
-    for line in [
-        "listen=YES",
-        "listen_port=21",
-        "background=NO",
-        "seccomp_sandbox=NO",
-        "anonymous_enable=YES",
-        "local_enable=NO",
-        "no_anon_password=YES",
-        "nopriv_user=nobody",
-        "ftp_username=nobody",
-        "xferlog_enable=NO",
-        "connect_from_port_20=YES",
-        // One user is all that a user namespace made without root has.
-        "run_as_launching_user=YES",
-    ] {
-        writeln!(text, "{line}").unwrap();
-    }
-    let (served, empty) = (folder.join("pub"), folder.join("empty"));
-    writeln!(text, "anon_root={}\nsecure_chroot_dir={}\n{more}", served.display(), empty.display()).unwrap();
-    text
+    let lines = vsftpd::anonymous(&folder.join("pub"), &folder.join("empty")).join("\n");
+    format!("listen=YES\nlisten_port=21\n{}\n{lines}\n{more}\n", vsftpd::ONE_USER.join("\n"))
 }

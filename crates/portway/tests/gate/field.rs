@@ -1,9 +1,11 @@
 //! A gate with a firewall of the administrator's own, a server behind it, and clients before it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use portway_peers::{Brand, vsftpd};
 
 pub(crate) use crate::lab::until;
 use crate::lab::{Lab, SERVER, nft};
@@ -151,22 +153,19 @@ impl Field {
     }
 
     fn vsftpd(&self, family: usize, more: &str) -> Command {
-        assert!(Path::new("/usr/sbin/vsftpd").is_file(), "vsftpd is missing; apt-get install vsftpd");
+        let found = Brand::Vsftpd.find().unwrap_or_else(|error| panic!("{error}"));
         let yes = |on| if on { "YES" } else { "NO" };
         let config = self.folder.join(format!("vsftpd-{family}.conf"));
         let text = format!(
-            "listen={}\nlisten_ipv6={}\n{}={}\nlisten_port=21\nbackground=NO\nseccomp_sandbox=NO\n\
-             anonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\nanon_root={}\n\
-             secure_chroot_dir={}\nxferlog_enable=NO\nconnect_from_port_20=YES\n{more}\n",
+            "listen={}\nlisten_ipv6={}\n{}={}\nlisten_port=21\n{}\n{more}\n",
             yes(family == 0),
             yes(family == 1),
             if family == 0 { "listen_address" } else { "listen_address6" },
             SERVER[family],
-            self.folder.join("pub").display(),
-            self.folder.join("empty").display(),
+            vsftpd::anonymous(&self.folder.join("pub"), &self.folder.join("empty")).join("\n"),
         );
         std::fs::write(&config, text).unwrap();
-        let mut command = Command::new("/usr/sbin/vsftpd");
+        let mut command = Command::new(found.file);
         command.arg(config).stdin(Stdio::null());
         command
     }
