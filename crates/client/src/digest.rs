@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 
 use portway_proto::Algorithm;
 use portway_proto::client::digest;
-use portway_proto::{Command, RawReply};
+use portway_proto::{Command, RawReply, printable};
 
-use crate::{Connection, Error, Phase};
+use crate::{Cause, Connection, Error, Phase};
 
 /// The digest of a whole file, in lower-case hexadecimal. Blocks while it reads.
 ///
@@ -71,6 +71,20 @@ impl Connection {
             return Ok(digest(&reply, algorithm).map(|found| (algorithm, found)));
         }
         Ok(None)
+    }
+
+    /// Compares the digests of a local and a remote file; false if the server has none.
+    pub(crate) async fn compare(&mut self, path: &[u8], file: &File) -> Result<bool, Error> {
+        let octets = file.metadata().map_or(0, |facts| facts.len());
+        let Some((algorithm, theirs)) = self.remote_digest(path, octets).await? else { return Ok(false) };
+        let file = file.try_clone().map_err(|error| Error::local(printable(path), error))?;
+        let ours = tokio::task::spawn_blocking(move || digest_file(&file, algorithm));
+        let ours = ours.await.map_err(|error| Error::local(printable(path), error))?;
+        let ours = ours.map_err(|error| Error::local(printable(path), error))?;
+        if ours == theirs {
+            return Ok(true);
+        }
+        Err(Error::new(Phase::FinalReply, Cause::Digest { algorithm: algorithm.name(), ours, theirs }))
     }
 }
 

@@ -9,7 +9,7 @@ use portway_proto::client::{DataEnd, Evidence, Judgement, Temper, modified, size
 use portway_proto::{Command, Representation, Site, Timestamp, printable};
 use portway_vfs::{LocalFs, Upload, VPath, Vfs, VfsError, Write};
 
-use crate::{Body, Cause, Connection, Done, Error, Job, Phase, digest_file};
+use crate::{Body, Cause, Connection, Done, Error, Job, Phase};
 
 /// How a transfer is checked when it is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,19 +173,24 @@ impl Connection {
             let overlong = expected.is_some_and(|size| start > size);
             let refused_offset = start > 0
                 && matches!(&error, Some(Error { cause: Cause::Refused { command, .. }, .. }) if command.starts_with("REST"));
-            if !image || overlong || refused_offset {
-                // The server ignored or refused the offset, or the file changed: from the beginning.
+            // The server ignored or refused the offset, or the file changed: from the beginning.
+            let anew = !image || overlong || refused_offset;
+            // Only what is kept is progress.
+            attempt = if moved > 64 * 1024 && !anew { 1 } else { attempt + 1 };
+            if attempt >= self.settings().attempts.max(1) {
+                match overlong {
+                    true => upload.discard(),
+                    false => upload.keep(),
+                }
+                return Err(error.unwrap_or_else(|| {
+                    Error::new(Phase::Transfer, Cause::Cut { expected, reached: start })
+                }));
+            }
+            if anew {
                 upload.discard();
                 upload = folder.create(name, Write::Replace).map_err(local)?;
                 start = 0;
                 expected = if image { self.size_anew(path).await.or(expected) } else { None };
-            }
-            attempt = if moved > 64 * 1024 { 1 } else { attempt + 1 };
-            if attempt >= self.settings().attempts.max(1) {
-                upload.keep();
-                return Err(error.unwrap_or_else(|| {
-                    Error::new(Phase::Transfer, Cause::Cut { expected, reached: start })
-                }));
             }
             self.rest(attempt).await?;
         };
@@ -243,6 +248,10 @@ impl Connection {
                 // Grown since it was listed, or a size that nobody told: ask now.
                 match self.size_anew(path).await {
                     Some(size) if size == reached => Next::Finished { by_proof: true },
+                    // What is made as it is read has the size 0 with many servers.
+                    Some(0) if done.end == DataEnd::Clean && matches!(reply, Some(200..300)) => {
+                        Next::Finished { by_proof: false }
+                    }
                     _ => Next::Again(Some(failed(done, expected, reached))),
                 }
             }
@@ -389,39 +398,6 @@ impl Connection {
             self.call(&Command::Site(Site::Chmod { mode: facts.mode() & 0o777, path })).await?;
         }
         Ok(())
-    }
-
-    /// Renames at the server. An existing file of that name is replaced, also where the server minds.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), Error> {
-        self.demand(&Command::Rnfr(from)).await?;
-        let reply = self.call(&Command::Rnto(to)).await?;
-        if reply.code / 100 == 2 {
-            return Ok(());
-        }
-        if self.call(&Command::Dele(to)).await?.code / 100 == 2 {
-            self.demand(&Command::Rnfr(from)).await?;
-            self.demand(&Command::Rnto(to)).await?;
-            return Ok(());
-        }
-        let command = format!("RNTO {}", printable(to));
-        Err(Error::new(Phase::Command, Cause::Refused { command, reply }))
-    }
-
-    /// Compares the digests of a local and a remote file; false if the server has none.
-    pub(crate) async fn compare(&mut self, path: &[u8], file: &File) -> Result<bool, Error> {
-        let octets = file.metadata().map_or(0, |facts| facts.len());
-        let Some((algorithm, theirs)) = self.remote_digest(path, octets).await? else { return Ok(false) };
-        let file = file.try_clone().map_err(|error| Error::local(printable(path), error))?;
-        let ours = tokio::task::spawn_blocking(move || digest_file(&file, algorithm));
-        let ours = ours.await.map_err(|error| Error::local(printable(path), error))?;
-        let ours = ours.map_err(|error| Error::local(printable(path), error))?;
-        if ours == theirs {
-            return Ok(true);
-        }
-        Err(Error::new(Phase::FinalReply, Cause::Digest { algorithm: algorithm.name(), ours, theirs }))
     }
 
     /// The size as the server says it now, on a new connection if need be; `None` if it does not.

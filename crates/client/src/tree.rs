@@ -1,4 +1,4 @@
-//! Directories at the server: made with those above them, removed with all below them.
+//! The tree at the server: directories made with those above them, removed with all below them; names changed.
 
 use portway_proto::row::RowKind;
 use portway_proto::{Command, printable};
@@ -65,5 +65,24 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Renames at the server. An existing file of that name is replaced, also where the server minds.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        self.demand(&Command::Rnfr(from)).await?;
+        let reply = self.call(&Command::Rnto(to)).await?;
+        if reply.code / 100 == 2 {
+            return Ok(());
+        }
+        if self.call(&Command::Dele(to)).await?.code / 100 == 2 {
+            self.demand(&Command::Rnfr(from)).await?;
+            self.demand(&Command::Rnto(to)).await?;
+            return Ok(());
+        }
+        let command = format!("RNTO {}", printable(to));
+        Err(Error::new(Phase::Command, Cause::Refused { command, reply }))
     }
 }

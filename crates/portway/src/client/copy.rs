@@ -169,15 +169,15 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
             Ok(fetched) => teller.done("got", &target.path, Some(fetched.size), &note(&fetched)),
             Err(error) => {
                 teller.failed(&target.path, &error);
-                if progress.octets() > 0 {
+                let part = format!(
+                    ".portway-part.{}",
+                    String::from_utf8_lossy(name.file_name().unwrap_or_default())
+                );
+                let part = folder.join(part);
+                if progress.octets() > 0 && part.exists() {
                     teller.line(format_args!(
                         "portway: what arrived waits in {}; portway get --continue goes on with it",
-                        folder
-                            .join(format!(
-                                ".portway-part.{}",
-                                String::from_utf8_lossy(name.file_name().unwrap_or_default())
-                            ))
-                            .display()
+                        part.display()
                     ));
                 }
             }
