@@ -14,6 +14,7 @@ use crate::{Connection, Error, GetOptions, PutOptions, Settings, Target};
 mod across;
 mod plan;
 mod queue;
+mod trail;
 mod work;
 
 pub use across::{End, mirror_across};

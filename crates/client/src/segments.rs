@@ -63,12 +63,12 @@ impl Connection {
                 (self.target().clone(), Arc::clone(self.settings()), path.to_vec());
             parts.spawn(async move {
                 let mut connection = Connection::open(&target, settings).await?;
-                let result = part(&mut connection, &path, &whole, number).await;
+                let result = part(&mut connection, &path, &whole, (number, size)).await;
                 connection.quit().await;
                 result
             });
         }
-        let mut result = Ok(());
+        let (mut result, mut ignored) = (Ok(()), false);
         let mut shown = start;
         loop {
             let part = match timeout(TICK, parts.join_next()).await {
@@ -81,15 +81,28 @@ impl Connection {
                     continue;
                 }
             };
-            let part = part.unwrap_or_else(|error| Err(Error::local(printable(path), error)));
-            if result.is_ok() && part.is_err() {
-                parts.abort_all();
-                result = part;
+            match part.unwrap_or_else(|error| Err(Error::local(printable(path), error))) {
+                Ok(true) => {}
+                Ok(false) => {
+                    ignored = true;
+                    parts.abort_all();
+                }
+                Err(error) if result.is_ok() => {
+                    parts.abort_all();
+                    result = Err(error);
+                }
+                Err(_) => {}
             }
         }
         // No part writes any more; what has a gap in it is cut off here.
         parts.shutdown().await;
         drop(whole);
+        if ignored {
+            self.trace_note("the server ignores offsets, or the file has grown: once more in one piece");
+            upload.discard();
+            let anew = GetOptions { resume: false, known: None, ..options };
+            return self.get(path, folder, name, anew, progress).await;
+        }
         if let Err(error) = result {
             upload.keep();
             return Err(error);
@@ -100,17 +113,27 @@ impl Connection {
     }
 }
 
-/// Fetches one part, by closing the data connection when it is full.
-async fn part(connection: &mut Connection, path: &[u8], whole: &Parts, number: usize) -> Result<(), Error> {
+/// Fetches one part, by closing the data connection when it is full; the last one comes to its end by itself. False
+/// if that goes on behind the end of the file, as it does where a server takes REST and begins at 0 all the same: then
+/// no part is what it should be.
+async fn part(
+    connection: &mut Connection,
+    path: &[u8],
+    whole: &Parts,
+    (number, size): (usize, u64),
+) -> Result<bool, Error> {
     let mut attempt = 0;
     loop {
         let Range { start: before, end: to } = whole.left(number);
         if before >= to {
-            return Ok(());
+            return Ok(true);
         }
+        let mut beyond = false;
         let mut sink = |octets: &[u8]| {
+            let Range { start, end } = whole.left(number);
+            beyond |= to == size && octets.len() as u64 > end.saturating_sub(start);
             whole.write(number, octets)?;
-            if whole.left(number).is_empty() {
+            if beyond || to < size && whole.left(number).is_empty() {
                 Err(std::io::Error::other("the part is full"))
             } else {
                 Ok(())
@@ -119,9 +142,12 @@ async fn part(connection: &mut Connection, path: &[u8], whole: &Parts, number: u
         let job = Job::Retr { path, offset: before };
         let done =
             connection.transfer(job, Body::To(&mut sink), Representation::Image, &Progress::new()).await;
+        if beyond {
+            return Ok(false);
+        }
         let reached = whole.left(number).start;
         if reached >= to {
-            return Ok(());
+            return Ok(true);
         }
         attempt = if reached > before { 1 } else { attempt + 1 };
         let error = match done {

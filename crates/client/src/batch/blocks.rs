@@ -10,13 +10,13 @@ use std::iter::Peekable;
 
 use portway_data::{Options, Progress, receive_stream, send_stream};
 use portway_proto::client::{self, Answer, CommandId, DataEnd, found_nothing};
-use portway_proto::row::{ListRow, RowFormat};
+use portway_proto::row::RowFormat;
 use portway_proto::{Command, Mode, Protection, RawReply, Representation, write_blocks};
 use tokio::time::{Instant, timeout};
 
 use super::{Ending, Moved, Small, Start, receive};
 use crate::connection::Channel;
-use crate::listing::{LARGEST, read_rows};
+use crate::listing::{LARGEST, Listing, read_rows};
 use crate::{Cause, Connection, Error, Fetched, Phase};
 
 /// Commands under way at the same time, at most.
@@ -69,10 +69,7 @@ impl Connection {
     }
 
     /// A listing over the data connection that stays, or the server's refusal; `None` where that cannot be had, or did not come out right.
-    pub(crate) async fn list_by_blocks(
-        &mut self,
-        path: Option<&[u8]>,
-    ) -> Option<Result<Vec<ListRow>, Error>> {
+    pub(crate) async fn list_by_blocks(&mut self, path: Option<&[u8]>) -> Option<Result<Listing, Error>> {
         if !self.features().mlst() || !matches!(self.open_blocks().await, Ok(true)) {
             return None;
         }
@@ -81,7 +78,7 @@ impl Connection {
         self.send_ahead().await.ok()?;
         let first = self.answer_to(id).await?;
         match first.reply {
-            reply if found_nothing(&reply) => return Some(Ok(Vec::new())),
+            reply if found_nothing(&reply) => return Some(Ok(Listing::default())),
             // Its data connection is gone, or the verb was never there.
             RawReply { code: 425 | 426 | 500 | 502 | 504, .. } => return None,
             reply if reply.code >= 400 => {
@@ -103,7 +100,7 @@ impl Connection {
             self.keep(Some(conn.rest()));
         }
         let last = self.last_answer(first).await?;
-        (received.is_ok() && last.code / 100 == 2).then(|| Ok(read_rows(&text, RowFormat::Mlsx)))
+        (received.is_ok() && last.code / 100 == 2).then(|| read_rows(&text, RowFormat::Mlsx))
     }
 
     pub(super) async fn by_blocks<T: Small, E: Ending<T>>(

@@ -12,8 +12,9 @@ use portway_proto::row::{ListRow, Precision, RowKind};
 use portway_vfs::{VPath, Vfs};
 use tokio::task::JoinSet;
 
-use super::plan::{DEEPEST, join, same_time};
+use super::plan::{DEEPEST, LOOP, UNREAD, join, same_time};
 use super::queue::Work;
+use super::trail::Trail;
 use super::work::{Site, list_again};
 use super::{Audience, Fate, MirrorOptions, Report};
 use crate::batch::SMALL;
@@ -104,8 +105,8 @@ impl Across {
                 }
             }
             match work {
-                Work::Dir { below, depth } => {
-                    let result = self.directory(&mut source, &mut sink, &below, depth).await;
+                Work::Dir { below, trail } => {
+                    let result = self.directory(&mut source, &mut sink, &below, trail).await;
                     if let Err(error) = result {
                         self.site.tell(&below, Fate::Failed(error));
                     }
@@ -141,17 +142,21 @@ impl Across {
         source: &mut Connection,
         sink: &mut Connection,
         below: &[u8],
-        depth: usize,
+        trail: Trail,
     ) -> Result<(), Error> {
         let site = &self.site;
-        if depth > DEEPEST {
+        if trail.depth() > DEEPEST {
             site.tell(below, Fate::Skipped("more than 128 directories deep"));
             return Ok(());
         }
-        let rows = site.list(source, below).await?;
+        let listing = site.list(source, below).await?;
+        let Some(trail) = trail.into(&listing) else {
+            site.tell(below, Fate::Skipped(LOOP));
+            return Ok(());
+        };
         let there = self.there(below);
         let held = match list_again(sink, &there).await {
-            Ok(held) => held,
+            Ok(held) => held.rows,
             Err(error) if is_refusal(&error, &[550, 450, 501]) => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -161,7 +166,7 @@ impl Across {
         }
         let mut held: BTreeMap<Vec<u8>, ListRow> =
             held.into_iter().map(|row| (row.name.clone(), row)).collect();
-        for row in rows {
+        for row in listing.rows {
             let Some(name) = row.safe_name() else {
                 let cause = crate::Cause::UnsafeName(printable(&row.name));
                 site.tell(below, Fate::Failed(Error::new(crate::Phase::Local, cause)));
@@ -173,13 +178,18 @@ impl Across {
                 continue;
             }
             match row.kind {
-                RowKind::Dir => site.queue.push(Work::Dir { below: path, depth: depth + 1 }),
+                RowKind::Dir => {
+                    site.queue.push(Work::Dir { below: path, trail: trail.of(row.unique.as_ref()) });
+                }
                 RowKind::File => self.file(source, sink, &row, theirs, path).await?,
                 RowKind::Symlink => site.tell(&path, Fate::Skipped("a symbolic link")),
                 _ => site.tell(&path, Fate::Skipped("neither file nor directory")),
             }
         }
-        for (name, row) in held.iter().filter(|_| site.options.delete) {
+        if listing.unread > 0 {
+            site.tell(below, Fate::Skipped(UNREAD));
+        }
+        for (name, row) in held.iter().filter(|_| site.options.delete && listing.unread == 0) {
             let path = join(below, name);
             if row.safe_name().is_none() || !site.options.globs.admits(&path, row.kind == RowKind::Dir) {
                 continue;

@@ -7,23 +7,28 @@ use portway_proto::row::{ListRow, Precision, RowKind};
 use portway_vfs::{Entry, Kind, VPath, Vfs, VfsError};
 
 use super::queue::Work;
+use super::trail::Trail;
 use super::work::Site;
 use super::{Direction, Fate, MirrorOptions};
-use crate::listing::is_refusal;
+use crate::listing::{Listing, is_refusal};
 use crate::{Cause, Connection, Error, Offered, Phase, Wanted};
 
-/// How deep a tree may be; a server with a loop of links ends here.
+/// What is said of a directory that is one of those above it.
+pub(super) const LOOP: &str = "a loop of links: it is one of the directories above it";
+/// What is said of a directory of which not all is known, so that nothing in it is deleted.
+pub(super) const UNREAD: &str = "lines of its listing cannot be read; what they stand for stays as it is";
+/// How deep a tree may be; a server with a loop of links that says nothing of it ends here.
 pub(super) const DEEPEST: usize = 128;
 
 impl Site {
-    pub(super) async fn directory(&self, connection: &mut Connection, below: &[u8], depth: usize) {
-        if depth > DEEPEST {
+    pub(super) async fn directory(&self, connection: &mut Connection, below: &[u8], trail: Trail) {
+        if trail.depth() > DEEPEST {
             self.tell(below, Fate::Skipped("more than 128 directories deep"));
             return;
         }
         let result = match self.options.direction {
-            Direction::Down => self.directory_down(connection, below, depth).await,
-            Direction::Up => self.directory_up(connection, below, depth).await,
+            Direction::Down => self.directory_down(connection, below, trail).await,
+            Direction::Up => self.directory_up(connection, below, trail).await,
         };
         if let Err(error) = result {
             self.tell(below, Fate::Failed(error));
@@ -34,12 +39,17 @@ impl Site {
         &self,
         connection: &mut Connection,
         below: &[u8],
-        depth: usize,
+        trail: Trail,
     ) -> Result<(), Error> {
-        let rows = self.list(connection, below).await?;
+        let listing = self.list(connection, below).await?;
+        let Some(trail) = trail.into(&listing) else {
+            self.tell(below, Fate::Skipped(LOOP));
+            return Ok(());
+        };
+        let unread = listing.unread;
         let here = self.local_entries(below)?;
         let mut listed = BTreeMap::new();
-        for row in rows {
+        for row in listing.rows {
             let Some(name) = row.safe_name() else {
                 let shown = printable(&row.name);
                 self.tell(below, Fate::Failed(Error::new(Phase::Local, Cause::UnsafeName(shown))));
@@ -50,7 +60,10 @@ impl Site {
                 continue;
             }
             let Some(place) = Self::local_path(&path) else { continue };
-            listed.insert(name.to_vec(), ());
+            if listed.insert(name.to_vec(), ()).is_some() {
+                self.tell(&path, Fate::Skipped("listed twice"));
+                continue;
+            }
             match row.kind {
                 RowKind::Dir => {
                     if !here.contains_key(name) {
@@ -65,7 +78,7 @@ impl Site {
                             }
                         }
                     }
-                    self.queue.push(Work::Dir { below: path, depth: depth + 1 });
+                    self.queue.push(Work::Dir { below: path, trail: trail.of(row.unique.as_ref()) });
                 }
                 RowKind::File => {
                     let size = row.size.filter(|_| !row.rounded);
@@ -91,7 +104,10 @@ impl Site {
                 _ => self.tell(&path, Fate::Skipped("neither file nor directory")),
             }
         }
-        if self.options.delete {
+        if unread > 0 {
+            self.tell(below, Fate::Skipped(UNREAD));
+        }
+        if self.options.delete && unread == 0 {
             for (name, kind) in here.iter().filter(|(name, _)| !listed.contains_key(*name)) {
                 let path = join(below, name);
                 if !self.options.globs.admits(&path, kind.kind == Kind::Dir) {
@@ -148,13 +164,13 @@ impl Site {
         &self,
         connection: &mut Connection,
         below: &[u8],
-        depth: usize,
+        trail: Trail,
     ) -> Result<(), Error> {
         let here = self.local_entries(below)?;
         let remote = self.remote_path(below);
         let mut made = false;
         let rows = match self.list(connection, below).await {
-            Ok(rows) => rows,
+            Ok(listing) => listing.rows,
             Err(error) if is_refusal(&error, &[550, 450, 501]) => {
                 self.make_remote(connection, &remote, below).await?;
                 made = true;
@@ -163,9 +179,11 @@ impl Site {
             Err(error) => return Err(error),
         };
         // Some servers list a directory that does not exist as empty.
-        if rows.is_empty() && !made && !remote.is_empty() && !self.options.dry_run && depth > 0 {
+        if rows.is_empty() && !made && !remote.is_empty() && !self.options.dry_run && trail.depth() > 0 {
             self.make_remote(connection, &remote, below).await?;
         }
+        // Links here are not followed, so there are no loops.
+        let inside = trail.into(&Listing::default()).unwrap_or_default();
         let there: BTreeMap<&[u8], &ListRow> = rows.iter().map(|row| (row.name.as_slice(), row)).collect();
         for (name, entry) in &here {
             let path = join(below, name);
@@ -177,7 +195,7 @@ impl Site {
                 continue;
             }
             match entry.kind {
-                Kind::Dir => self.queue.push(Work::Dir { below: path, depth: depth + 1 }),
+                Kind::Dir => self.queue.push(Work::Dir { below: path, trail: inside.clone() }),
                 Kind::File => {
                     if is_equal_up(&self.options, there.get(name.as_slice()).copied(), entry) {
                         self.tell(&path, Fate::Equal);

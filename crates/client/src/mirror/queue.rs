@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::across::Passing;
+use super::trail::Trail;
 use crate::batch::SMALL;
 use crate::{Offered, Wanted};
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// A directory to be compared, or a file to be moved.
 #[derive(Debug)]
 pub(super) enum Work {
-    Dir { below: Vec<u8>, depth: usize },
+    Dir { below: Vec<u8>, trail: Trail },
     Down(Wanted),
     Up(Offered),
     Across(Passing),
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
 
     fn dir() -> Work {
-        Work::Dir { below: Vec::new(), depth: 0 }
+        Work::Dir { below: Vec::new(), trail: Trail::default() }
     }
 
     fn file(size: u64) -> Work {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use portway_data::Progress;
 use portway_proto::client::Temper;
 use portway_proto::printable;
-use portway_proto::row::ListRow;
 use portway_vfs::{LocalFs, VPath, Vfs};
 
 use super::queue::{Queue, Work};
+use super::trail::Trail;
 use super::{Audience, Fate, MirrorOptions, Report};
+use crate::listing::Listing;
 use crate::{Connection, Error, Fetched, GetOptions, Offered, Wanted};
 
 /// One mirror: what all its sessions share.
@@ -30,7 +31,7 @@ impl Site {
         audience: Arc<dyn Audience>,
     ) -> Self {
         let queue = Queue::default();
-        queue.push(Work::Dir { below: Vec::new(), depth: 0 });
+        queue.push(Work::Dir { below: Vec::new(), trail: Trail::default() });
         Self { options, local, remote, queue, report: Mutex::default(), audience }
     }
 
@@ -65,8 +66,8 @@ impl Site {
             }
             let small = work.is_small();
             match work {
-                Work::Dir { below, depth } => {
-                    self.directory(&mut connection, &below, depth).await;
+                Work::Dir { below, trail } => {
+                    self.directory(&mut connection, &below, trail).await;
                     self.queue.looked();
                 }
                 Work::Down(wanted) if small => {
@@ -173,25 +174,21 @@ impl Site {
         }
     }
 
-    pub(super) async fn list(
-        &self,
-        connection: &mut Connection,
-        below: &[u8],
-    ) -> Result<Vec<ListRow>, Error> {
+    pub(super) async fn list(&self, connection: &mut Connection, below: &[u8]) -> Result<Listing, Error> {
         list_again(connection, &self.remote_path(below)).await
     }
 }
 
 /// A listing, tried again after failures that may pass.
-pub(super) async fn list_again(connection: &mut Connection, path: &[u8]) -> Result<Vec<ListRow>, Error> {
+pub(super) async fn list_again(connection: &mut Connection, path: &[u8]) -> Result<Listing, Error> {
     let path = (!path.is_empty()).then_some(path);
     if let Some(listed) = connection.list_by_blocks(path).await {
         return listed;
     }
     let mut attempt = 0;
     loop {
-        let error = match connection.list(path).await {
-            Ok(rows) => return Ok(rows),
+        let error = match connection.listing(path).await {
+            Ok(listing) => return Ok(listing),
             Err(error) => error,
         };
         attempt += 1;

@@ -62,6 +62,18 @@ pub(crate) enum Habit {
     JoinsMutely,
     /// Joins files, and has room for two sessions.
     JoinsForTwo,
+    /// Takes REST and begins at 0 all the same.
+    IgnoresRest,
+    /// SIZE is always 0.
+    SizeZero,
+    /// SIZE is one too small.
+    SizeSmall,
+    /// Its listing is a page that asks for a login.
+    ListsPage,
+    /// A listing with one line that nobody can read.
+    ListsNoise,
+    /// Every directory holds itself, twice.
+    Loops,
 }
 
 impl Habit {
@@ -188,6 +200,10 @@ impl Session {
             "EPSV" | "PASV" if self.habit == Habit::WantsPret && self.told.is_empty() => {
                 "503 PRET first".to_owned()
             }
+            "FEAT" if self.habit == Habit::Loops => {
+                "211-features\r\n MLST type*;unique*;\r\n211 end".to_owned()
+            }
+            "SIZE" if self.habit == Habit::SizeZero => "213 0".to_owned(),
             "FEAT" if self.habit.has_comb() => "211-features\r\n SIZE\r\n COMB\r\n211 end".to_owned(),
             "COMB" if self.habit == Habit::RefusesComb => "502 not for you".to_owned(),
             "COMB" if self.habit.has_comb() => {
@@ -227,7 +243,9 @@ impl Session {
             "FEAT" => "211-features\r\n SIZE\r\n REST STREAM\r\n211 end".to_owned(),
             "TYPE" | "NOOP" | "OPTS" => "200 ok".to_owned(),
             "SIZE" => match self.files.lock().unwrap().get(arg) {
-                Some(content) => format!("213 {}", content.len()),
+                Some(content) => {
+                    format!("213 {}", content.len() - usize::from(self.habit == Habit::SizeSmall))
+                }
                 None => "550 no".to_owned(),
             },
             "REST" if self.habit == Habit::NoRest && arg != "0" => "502 no".to_owned(),
@@ -260,7 +278,7 @@ impl Session {
                     Data::Active(SocketAddr::from((Ipv4Addr::LOCALHOST, numbers[4] * 256 + numbers[5])));
                 "200 ok".to_owned()
             }
-            "RETR" | "LIST" | "STOR" | "APPE" => return self.transfer(control, verb, arg),
+            "RETR" | "LIST" | "MLSD" | "STOR" | "APPE" => return self.transfer(control, verb, arg),
             "QUIT" => {
                 control.write_all(b"221 bye\r\n")?;
                 return Ok(false);
@@ -303,12 +321,17 @@ impl Session {
             return Ok(true);
         }
         let first = std::mem::replace(&mut *self.first.lock().unwrap(), false);
-        let offset = std::mem::take(&mut self.offset);
+        let offset = std::mem::take(&mut self.offset) * usize::from(self.habit != Habit::IgnoresRest);
         let content = match verb {
             "LIST" if self.habit == Habit::HostileNames => {
                 let row = |name: &str| format!("-rw-r--r-- 1 u g 3 Jan 01 2024 {name}\r\n");
                 ["../evil", "/etc/evil", "a\\..\\evil", "good"].map(row).concat().into_bytes()
             }
+            "LIST" if self.habit == Habit::ListsPage => b"<html>please log in</html>\r\n".to_vec(),
+            "LIST" if self.habit == Habit::ListsNoise => {
+                b"-rw-r--r-- 1 u g 3 Jan 01 2024 new\r\nwhat is this\r\n".to_vec()
+            }
+            "MLSD" => ["a", "b"].map(|name| format!("type=dir;unique=1g1; {name}\r\n")).concat().into_bytes(),
             "LIST" => Vec::new(),
             "RETR" => match self.files.lock().unwrap().get(arg.rsplit('/').next().unwrap_or(arg)) {
                 Some(content) => content.get(offset..).unwrap_or_default().to_vec(),
