@@ -156,6 +156,28 @@ mod tests {
         assert_eq!(ask("exit 0", &[0; 300_000]).await, Ok(()));
     }
 
+    #[tokio::test]
+    async fn what_a_command_has_started_ends_when_the_transfer_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("pid");
+        let text = format!("sh -c 'echo $$ >{0}.new; mv {0}.new {0}; sleep 600; :'; :", note.display());
+        let inspection = Inspect::command(&text).start(&SUBJECT).await.unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let late = || assert!(std::time::Instant::now() < deadline, "not within 20 s");
+        while !note.exists() {
+            late();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let process = format!("/proc/{}", std::fs::read_to_string(&note).unwrap().trim());
+        assert!(std::path::Path::new(&process).exists());
+        drop(inspection);
+        // A zombie that nobody has waited for has no command line any more.
+        while std::fs::read(format!("{process}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            late();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_never_comes_to_a_verdict_passes_nothing() {
         let mut inspection = Inspection::new(tokio::io::sink(), std::future::pending());

@@ -10,7 +10,7 @@ use portway_proto::{Code, Command, Reply, Verb};
 
 pub use pattern::{VerbPattern, VerbPatternError};
 
-use path::Paths;
+use path::{Here, Paths};
 
 /// One row.
 #[derive(Clone, Debug)]
@@ -69,20 +69,25 @@ pub(crate) enum Ruled {
     Denied(Reply),
 }
 
-/// Judges a command by rows.
-pub(crate) fn judge(rules: &[CommandRule], command: &Command<'_>, sender: Sender<'_>) -> Ruled {
+/// Judges a command by rows. Where rows have moved the directory, a path that begins there is denied by its name at the
+/// server and by the one that the client knows, and is allowed only if it would be by both.
+pub(crate) fn judge(rules: &[CommandRule], asked: &Command<'_>, sender: Sender<'_>) -> Ruled {
     let mut changed: Option<Vec<u8>> = None;
+    let back = sender.directory.and_then(|path| moved_back(rules, path, sender));
+    let here = sender.directory.map(|server| Here { server, client: back.as_deref().unwrap_or(server) });
     for rule in rules {
         let line = changed.clone();
         let command = match line.as_deref().map(Command::parse) {
-            None => *command,
+            None => *asked,
             Some(Ok(command)) => command,
             Some(Err(error)) => return Ruled::Denied(error.reply()),
         };
-        if !rule.is_about(&command) || !rule.is_for(sender) {
+        // A CDUP that has become a CWD is one still.
+        let about = rule.is_about(&command) || (rule.action == RuleAction::Deny && rule.is_about(asked));
+        if !about || !rule.is_for(sender) {
             continue;
         }
-        let paths = Paths::of(&command, sender.directory);
+        let paths = Paths::of(&command, here);
         match &rule.action {
             RuleAction::Deny if rule.arguments.is_empty() => return Ruled::Denied(rule.refusal(&command)),
             RuleAction::Deny if rule.arguments.iter().any(|pattern| paths.may_match(pattern)) => {
@@ -97,7 +102,13 @@ pub(crate) fn judge(rules: &[CommandRule], command: &Command<'_>, sender: Sender
             _ => {}
         }
     }
-    changed.map_or(Ruled::Pass, Ruled::Instead)
+    let Some(line) = changed else { return Ruled::Pass };
+    // Where the server takes what was asked for to be the same, its replies are better with the client's own words.
+    let meant = Command::parse(&line).ok().and_then(|command| Paths::of(&command, here).at_server());
+    if meant.is_some() && meant == Paths::of(asked, here).at_server() {
+        return Ruled::Pass;
+    }
+    Ruled::Instead(line)
 }
 
 /// What the client calls the directory that the server calls so; `None` if no row moves it.

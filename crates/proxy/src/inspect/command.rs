@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use portway_proto::printable;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -20,7 +21,8 @@ const MOST_WORDS: u64 = 200;
 /// Runs the command beside the transfer.
 pub(super) fn start(text: &str, subject: &Subject<'_>) -> io::Result<Inspection> {
     let mut command = Command::new("sh");
-    command.arg("-c").arg(text).kill_on_drop(true);
+    // In a group of its own, so that what it starts ends with it.
+    command.arg("-c").arg(text).kill_on_drop(true).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.env("PORTWAY_VERB", subject.verb);
     command.env("PORTWAY_PATH", OsStr::from_bytes(subject.path));
@@ -30,13 +32,28 @@ pub(super) fn start(text: &str, subject: &Subject<'_>) -> io::Result<Inspection>
     let mut child = command.spawn()?;
     let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
     let (input, output) = (child.stdin.take().ok_or_else(broken)?, child.stdout.take().ok_or_else(broken)?);
-    Ok(Inspection::new(input, judge(child, output)))
+    let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+    Ok(Inspection::new(input, judge(child, group, output)))
+}
+
+/// The processes of a command that has not come to an end; killed when this is dropped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// What the exit status says.
-async fn judge(mut child: Child, output: ChildStdout) -> Result<(), String> {
+async fn judge(mut child: Child, mut group: Group, output: ChildStdout) -> Result<(), String> {
     let words = tokio::spawn(listen(output));
-    match child.wait().await {
+    let status = child.wait().await;
+    // From here on the number may be somebody else's, and what the command has left behind is its own affair.
+    group.0 = None;
+    match status {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(reason(words).await),
         Err(error) => Err(error.to_string()),

@@ -9,13 +9,22 @@ use super::glob;
 /// Words of an argument beyond which nobody looks for paths in it any more.
 const MOST_WORDS: usize = 24;
 
+/// The directory of a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Here<'a> {
+    /// As the server calls it.
+    pub(super) server: &'a [u8],
+    /// As the client does, which is something else where rules have moved it.
+    pub(super) client: &'a [u8],
+}
+
 /// What a command names.
 pub(super) struct Paths<'a> {
     /// The path, where the form of the command says which it is.
     path: Option<Cow<'a, [u8]>>,
     /// All that a server may take for the argument or a path in it; `None`: too much to tell.
     readings: Option<Vec<Vec<u8>>>,
-    directory: Option<&'a [u8]>,
+    here: Option<Here<'a>>,
     /// Paths may stand anywhere in the argument.
     several: bool,
     /// A listing expands wildcards.
@@ -24,7 +33,7 @@ pub(super) struct Paths<'a> {
 
 impl<'a> Paths<'a> {
     /// Of a command that is sent in this directory.
-    pub(super) fn of(command: &Command<'a>, directory: Option<&'a [u8]>) -> Self {
+    pub(super) fn of(command: &Command<'a>, here: Option<Here<'a>>) -> Self {
         let path = named(command);
         let argument = argument(command);
         let mut readings = vec![argument.clone()];
@@ -49,7 +58,7 @@ impl<'a> Paths<'a> {
             command,
             Command::List(_) | Command::Nlst(_) | Command::Stat(_) | Command::Site(_) | Command::Other { .. }
         );
-        Self { path, readings, directory, several, wild }
+        Self { path, readings, here, several, wild }
     }
 
     /// Whether the command names a path, or may.
@@ -77,8 +86,8 @@ impl<'a> Paths<'a> {
             if !self.is_about_files() {
                 return false;
             }
-            let Some(whole) = resolved(self.directory, text) else { return true };
-            return glob(pattern, &whole, true) || glob(pattern, &[&whole[..], b"/"].concat(), true);
+            let Some(ways) = self.ways(text) else { return true };
+            return ways.iter().any(|whole| is_or_is_in(pattern, whole, true));
         }
         glob(pattern, text, true) || glob(pattern, &last_name(text), true)
     }
@@ -101,16 +110,28 @@ impl<'a> Paths<'a> {
         }
         let pattern = pattern.as_bytes();
         match pattern.starts_with(b"/") {
-            true => resolved(self.directory, path).is_some_and(|whole| {
-                glob(pattern, &whole, false) || glob(pattern, &[&whole[..], b"/"].concat(), false)
-            }),
+            true => self
+                .ways(path)
+                .is_some_and(|ways| ways.iter().all(|whole| is_or_is_in(pattern, whole, false))),
             false => glob(pattern, &last_name(path), false),
         }
     }
 
-    /// The line of the same command with its path moved from one folder to another; `None` if it is not there.
+    /// The whole path by the server's names, then by the client's; `None` if that depends on the server.
+    fn ways(&self, path: &[u8]) -> Option<[Vec<u8>; 2]> {
+        let (server, client) = (self.here.map(|here| here.server), self.here.map(|here| here.client));
+        Some([resolved(server, path)?, resolved(client, path)?])
+    }
+
+    /// What the server takes the path for; `None` if there is none or that depends on the server.
+    pub(super) fn at_server(&self) -> Option<Vec<u8>> {
+        resolved(self.here.map(|here| here.server), self.path.as_deref()?)
+    }
+
+    /// The line of the same command with its path, as the client means it, moved from one folder to another; `None`
+    /// if it is not there.
     pub(super) fn moved(&self, command: Command<'_>, from: &str, to: &str) -> Option<Vec<u8>> {
-        let whole = resolved(self.directory, self.path.as_deref()?)?;
+        let whole = resolved(self.here.map(|here| here.client), self.path.as_deref()?)?;
         line(&with_path(command, &under(&whole, from, to)?)?)
     }
 }
@@ -119,11 +140,17 @@ impl<'a> Paths<'a> {
 pub(super) fn under(whole: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
     let from = from.trim_end_matches('/').as_bytes();
     let rest = whole.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))?;
+    let rest = if rest == b"/" { b"" } else { rest };
     let mut path = [to.trim_end_matches('/').as_bytes(), rest].concat();
     if path.is_empty() {
         path.push(b'/');
     }
     Some(path)
+}
+
+/// A pattern may end with the slash that tells a folder.
+fn is_or_is_in(pattern: &[u8], whole: &[u8], fold: bool) -> bool {
+    glob(pattern, whole, fold) || glob(pattern, &[whole, b"/"].concat(), fold)
 }
 
 /// The argument as a server will read it.
@@ -219,7 +246,8 @@ fn named<'a>(command: &Command<'a>) -> Option<Cow<'a, [u8]>> {
 fn with_path<'a>(command: Command<'a>, path: &'a [u8]) -> Option<Command<'a>> {
     Some(match command {
         Command::Appe(_) => Command::Appe(path),
-        Command::Cwd(_) => Command::Cwd(path),
+        // The folder above may be another one for the client.
+        Command::Cwd(_) | Command::Cdup => Command::Cwd(path),
         Command::Dele(_) => Command::Dele(path),
         Command::Hash(_) => Command::Hash(path),
         Command::Mdtm(_) => Command::Mdtm(path),

@@ -129,6 +129,44 @@ fn folders_are_moved_and_the_rows_below_see_the_new_name() {
 }
 
 #[test]
+fn a_path_that_begins_in_a_moved_directory_is_moved_once_and_cannot_leave_it() {
+    let action = RuleAction::Rewrite { from: "/".to_owned(), to: "/jail".to_owned() };
+    let closed = deny(&["*"], &["/closed/*"]);
+    let rules =
+        [closed, rule(&["*"], &[], action), deny(&["CDUP"], &["/jail/x"]), deny(&["*"], &["/jail/sec*"])];
+    let seen = |directory: &'static [u8], line: &str| {
+        let sender = Sender { directory: Some(directory), ..ANN };
+        match judge(&rules, &Command::parse(line.as_bytes()).unwrap(), sender) {
+            Ruled::Instead(line) => String::from_utf8(line).unwrap(),
+            Ruled::Pass => "as it was".to_owned(),
+            Ruled::Denied(_) => "denied".to_owned(),
+        }
+    };
+    for (directory, line, wanted) in [
+        (&b"/"[..], "RETR a", "RETR /jail/a"),
+        (b"/", "CWD sub", "CWD /jail/sub"),
+        (b"/jail/sub", "RETR a", "as it was"),
+        (b"/jail/sub", "RETR /sub/a", "RETR /jail/sub/a"),
+        (b"/jail/sub", "RETR ../a", "as it was"),
+        (b"/jail/sub", "LIST", "as it was"),
+        (b"/jail/sub", "CDUP", "as it was"),
+        (b"/jail", "CDUP", "CWD /jail"),
+        (b"/jail", "CWD ..", "CWD /jail"),
+        (b"/jail/sub", "RETR ../../../etc/passwd", "RETR /jail/etc/passwd"),
+        (b"/jail/sub", "RETR ../closed/a", "denied"),
+        (b"/jail/x/y", "CDUP", "denied"),
+        (b"/jail/sub", "RETR ../secret", "denied"),
+    ] {
+        assert_eq!(seen(directory, line), wanted, "{line} in {}", String::from_utf8_lossy(directory));
+    }
+    // What is allowed by one of the two names alone is not allowed.
+    let action = RuleAction::Rewrite { from: "/".to_owned(), to: "/jail".to_owned() };
+    let rules = [rule(&["*"], &["/in/*"], RuleAction::Allow), rule(&["CWD"], &[], action), deny(&["*"], &[])];
+    let sender = Sender { directory: Some(b"/jail/in"), ..ANN };
+    assert!(matches!(judge(&rules, &Command::Retr(b"a"), sender), Ruled::Denied(_)));
+}
+
+#[test]
 fn what_the_server_calls_a_folder_is_moved_back() {
     let action = RuleAction::Rewrite { from: "/old".to_owned(), to: "/new/place/".to_owned() };
     let rules = [rule(&["*"], &[], action.clone())];
