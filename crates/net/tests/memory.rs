@@ -1,6 +1,5 @@
 //! Fifteen thousand idle sessions have to fit.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
-#![allow(clippy::unwrap_used, reason = "tests may, their helpers too")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Whole files through TLS, and what happens at their end.
-#![allow(clippy::unwrap_used, reason = "tests may, their helpers too")]
 
 mod common;
 

@@ -1,7 +1,6 @@
 //! Every command of the client against servers of others: IPv6, and TLS from the first octet.
 #![allow(clippy::unwrap_used)]
 
-#[allow(unused_imports, reason = "the harness of the client's own tests")]
 #[path = "../../client/tests/support/mod.rs"]
 mod support;
 
