@@ -150,8 +150,12 @@ impl Connection {
             return;
         }
         self.chosen = Some(way);
+        let by_choice = way.is_passive() || self.settings.mode == ModeChoice::Auto;
         self.settings.memory.learn(&self.memory_key, |fact| {
-            fact.works = Some(way);
+            // Active mode that was asked for by name does not become the first that auto tries.
+            if by_choice {
+                fact.works = Some(way);
+            }
             fact.fails.remove(&way);
             for attempt in &tried.attempts {
                 let failed =

@@ -3,6 +3,7 @@
 
 mod breaks;
 mod events;
+mod habits;
 mod hostile;
 mod many;
 mod parts;

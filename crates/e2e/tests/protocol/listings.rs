@@ -153,7 +153,7 @@ fn a_folder_of_some_hundred_names_is_listed_in_their_order() -> Result<()> {
     let subject = subject(&[])?;
     // Numbered by a step that has no factor in common with the count, so that none is made in its place.
     for i in 0..300 {
-        subject.tree.write(&format!("dir/{:03}", i * 7 % 300), "")?;
+        subject.tree.write(format!("dir/{:03}", i * 7 % 300), "")?;
     }
     let mut control = subject.session()?;
     let names = String::from_utf8(control.fetch("NLST dir")?)?;

@@ -1,6 +1,6 @@
 //! `get`, `put` and `cat`.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub(crate) struct GetArgs {
     /// Files to fetch: ftp://USER:PASSWORD@HOST:PORT/PATH;type=a; user, password, port and type may be left out
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
-    /// Where to put them: a file name, or a directory
+    /// Where to put them: a file name, or a directory; - is standard output, as with `portway cat`
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     output: PathBuf,
     /// Go on with what an earlier try left
@@ -45,7 +45,7 @@ pub(crate) struct GetArgs {
 /// `put`.
 #[derive(Debug, Args)]
 pub(crate) struct PutArgs {
-    /// Files to store, then the URL: a directory if it ends with /, else the file's new name
+    /// Files to store (- is standard input), then the URL: a directory if it ends with /, else the file's new name
     #[arg(required = true, num_args = 2.., value_name = "FILE… URL")]
     names: Vec<String>,
     /// Go on with what an earlier try left
@@ -120,6 +120,9 @@ fn note(fetched: &Fetched) -> String {
 }
 
 pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
+    if args.output.as_os_str() == "-" {
+        return cat(CatArgs { urls: args.urls, connect: args.connect }).await;
+    }
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let mut sessions = Sessions::new(&args.connect, &teller);
     for url in &args.urls {
@@ -216,6 +219,7 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
         let path = Path::new(name);
         let remote = match target.directory {
             false => target.path.clone(),
+            true if name == "-" => bail!("standard input has no name; give one behind the last / of the URL"),
             true => {
                 let own = path.file_name().context("a file name")?.as_encoded_bytes();
                 let slash: &[u8] =
@@ -223,7 +227,8 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
                 [&target.path, slash, own].concat()
             }
         };
-        let file = match std::fs::File::open(path) {
+        let opened = if name == "-" { standard_input() } else { std::fs::File::open(path) };
+        let file = match opened {
             Ok(file) => file,
             Err(error) => {
                 teller.failed_here(&format!("{name}: {error}"));
@@ -267,6 +272,14 @@ pub(crate) async fn put(args: PutArgs) -> Result<ExitCode> {
     }
     sessions.quit().await;
     Ok(teller.exit())
+}
+
+/// Standard input, kept in a file without a name: it is compared, and sent again after failures that may pass.
+fn standard_input() -> io::Result<std::fs::File> {
+    let mut kept = tempfile::tempfile()?;
+    io::copy(&mut io::stdin().lock(), &mut kept)?;
+    kept.rewind()?;
+    Ok(kept)
 }
 
 pub(crate) async fn cat(args: CatArgs) -> Result<ExitCode> {

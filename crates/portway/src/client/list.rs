@@ -17,7 +17,7 @@ use super::tell::Teller;
 /// `ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
-    /// Directories to list
+    /// Directories or files to list
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
     /// Kind, size and time as well
@@ -58,7 +58,7 @@ async fn list(
     while let Some(below) = left.pop() {
         visited += 1;
         let path = join(&target.path, &below);
-        let mut rows = match connection.list((!path.is_empty()).then_some(path.as_slice())).await {
+        let mut rows = match listed(connection, (!path.is_empty()).then_some(path.as_slice())).await {
             Ok(rows) => rows,
             // One directory that may not be read does not hide the others.
             Err(error) if visited > 1 && !error.ends_session() => {
@@ -87,6 +87,22 @@ async fn list(
         }
     }
     Ok(())
+}
+
+/// The rows of a directory; of a file, which MLSD does not list (RFC 3659 §7.1), the one of its own.
+pub(super) async fn listed(connection: &mut Connection, path: Option<&[u8]>) -> Result<Vec<ListRow>, Error> {
+    let error = match connection.list(path).await {
+        Err(error) if error.class() == "refused" && !error.ends_session() => error,
+        done => return done,
+    };
+    let Some(path) = path else { return Err(error) };
+    match connection.facts(path).await? {
+        Some(row) if kind(&row) != "directory" => {
+            let name = path.rsplit(|&octet| octet == b'/').next().unwrap_or(path).to_vec();
+            Ok(vec![ListRow { name, ..row }])
+        }
+        _ => Err(error),
+    }
 }
 
 fn kind(row: &ListRow) -> &'static str {

@@ -33,12 +33,12 @@ fn text(
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{text}");
     };
-    let access = if settings.read_only { "read-only" } else { "read and write" };
     line(format_args!("portway {} serves {}", env!("CARGO_PKG_VERSION"), root.display()));
     for (addr, implicit) in listeners {
         line(format_args!("listening {}://{addr}", if *implicit { "ftps" } else { "ftp" }));
     }
-    for (name, generated) in users {
+    for (user, (name, generated)) in settings.users.iter().zip(users) {
+        let access = if settings.read_only { "read-only".to_owned() } else { user.access() };
         match generated {
             Some(password) => line(format_args!("user      {name}, password {password} ({access})")),
             None => line(format_args!("user      {name} ({access})")),

@@ -25,6 +25,16 @@ pub(crate) struct UserEntry {
 }
 
 impl UserEntry {
+    /// What he may do, in a word or in the words of the file.
+    pub(crate) fn access(&self) -> String {
+        match self.rights.as_deref() {
+            None => "read and write".to_owned(),
+            Some([right]) if right == "full" => "read and write".to_owned(),
+            Some([]) => "nothing".to_owned(),
+            Some(rights) => rights.join(", "),
+        }
+    }
+
     /// Whether a password would have to be made for him.
     pub(crate) fn has_no_secret(&self) -> bool {
         self.password.is_none() && self.password_hash.is_none()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args as _, Command};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -17,7 +17,9 @@ use super::ServiceArgs;
 /// Reads a file. Unknown keys are refused, so that a typo is no setting.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<(ServiceArgs, T)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text).with_context(|| format!("{} is not as expected", path.display()))
+    parse(&text).map_err(|error| {
+        anyhow!("{} is not as expected: {error}{}", path.display(), also_known(&text, &error))
+    })
 }
 
 /// The common settings have the names of their flags; everything else is the role's.
@@ -29,6 +31,19 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<(ServiceArgs, T),
     let (common, own): (DeTable<'_>, DeTable<'_>) =
         table.into_inner().into_iter().partition(|(key, _)| is_common(key.get_ref()));
     Ok((part(text, Spanned::new(span.clone(), common))?, part(text, Spanned::new(span, own))?))
+}
+
+/// What the list in the error lacks: a role's settings are read apart from the common ones.
+fn also_known(text: &str, error: &toml::de::Error) -> String {
+    let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let outermost = DeTable::parse(text)
+        .is_ok_and(|table| unknown.is_some_and(|unknown| table.get_ref().contains_key(unknown)));
+    if !outermost {
+        return String::new();
+    }
+    let flags = ServiceArgs::augment_args(Command::new(""));
+    let known: Vec<_> = flags.get_arguments().map(|flag| format!("`{}`", flag.get_id())).collect();
+    format!("or of what every server has: {}", known.join(", "))
 }
 
 /// Takes a part of the file; an error shows the line of the whole.
@@ -86,5 +101,13 @@ mod tests {
             let error = parse::<Own>(wrong).expect_err(wrong).to_string();
             assert!(error.contains(line), "{error}");
         }
+    }
+
+    #[test]
+    fn a_setting_that_nobody_knows_is_answered_with_all_there_are() {
+        let known = |text: &str| also_known(text, &parse::<Own>(text).expect_err("unknown"));
+        let all = known("color = 'red'");
+        assert!(all.contains("`listen`") && all.contains("`passive_ports`"), "{all}");
+        assert_eq!(known("colour = 1"), "");
     }
 }

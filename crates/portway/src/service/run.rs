@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use portway_data::OwnListeners;
 use portway_interpreter::{Listener, Shutdown};
 use portway_ops::{Listening, Log, Notice, Shown};
@@ -35,7 +35,7 @@ impl Service {
         let mut ports = Ports { listeners: Vec::new(), addresses: Vec::new() };
         let plain = self.listen.iter().map(|addr| (addr, false));
         for (&addr, implicit_tls) in plain.chain(self.implicit.iter().map(|addr| (addr, true))) {
-            let socket = listen(addr).with_context(|| format!("cannot listen on {addr}"))?;
+            let socket = listen(addr).map_err(|error| no_listener(addr, &error))?;
             let bound = socket.local_addr().context("the listener has no address")?;
             own.add(bound);
             log.record(Listening { what: if implicit_tls { "ftps" } else { "ftp" }, address: bound });
@@ -44,6 +44,22 @@ impl Service {
         }
         Ok(ports)
     }
+}
+
+fn no_listener(at: SocketAddr, error: &io::Error) -> anyhow::Error {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program is there: `ss -ltnp` names it, --listen takes another port"
+        }
+        io::ErrorKind::PermissionDenied if at.port() < 1024 => {
+            "; ports below 1024 take root (--run-as USER gives it away afterwards) or CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: `ip address` shows those it has"
+        }
+        _ => "",
+    };
+    anyhow!("cannot listen on {at}: {error}{what_to_do}")
 }
 
 /// A runtime, with as many descriptors as the system allows: a session needs one, a transfer two or three more.

@@ -12,6 +12,7 @@ use portway_proto::row::{ListRow, RowKind};
 use portway_proto::{Representation, printable};
 use portway_vfs::{LinkPolicy, LocalFs, VPath};
 
+use super::super::list::listed;
 use super::super::mirror::{Listener, open_root};
 use super::super::underway;
 use super::{Shell, Trouble, trouble};
@@ -216,7 +217,7 @@ impl Shell {
         let path = self.path(folder);
         let mut guard = self.connected().await?;
         let Some(connection) = guard.as_mut() else { return trouble("not connected") };
-        let mut rows = connection.list(Some(&path)).await?;
+        let mut rows = listed(connection, Some(&path)).await?;
         if let Some(pattern) = pattern {
             let globs = Globs { include: vec![pattern.as_bytes().to_vec()], exclude: Vec::new() };
             rows.retain(|row| globs.admits(&row.name, false));
