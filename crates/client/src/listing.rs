@@ -1,7 +1,7 @@
 //! Listings: MLSD where the server has it, LIST where it has not.
 
 use portway_data::Progress;
-use portway_proto::client::{DataEnd, Evidence, Judgement, found_nothing};
+use portway_proto::client::{DataEnd, Evidence, Judgement, found_nothing, says_empty};
 use portway_proto::row::{ListRow, RowFormat, RowKind, RowParser};
 use portway_proto::{Representation, Timestamp, printable};
 
@@ -124,6 +124,8 @@ fn read_up_to(most: usize, text: &[u8], format: RowFormat) -> Result<Listing, Er
         match parser.parse_line(line, now) {
             Ok(Some(row)) => listing.take(row),
             Ok(None) => {}
+            // What some servers send in place of rows.
+            Err(_) if says_empty(line) => {}
             Err(_) => {
                 listing.unread += 1;
                 strange = strange.or(Some(line));
@@ -173,6 +175,8 @@ mod tests {
         }
         let listing = read_up_to(3, b"total 0\r\n", RowFormat::Auto).unwrap();
         assert!(listing.rows.is_empty() && listing.unread == 0, "a sum is no row");
+        let listing = read_up_to(3, b"No files found.\r\n", RowFormat::Auto).unwrap();
+        assert!(listing.rows.is_empty() && listing.unread == 0, "words that say it is empty");
         for strange in [&b"<html>\r\n"[..], b"\xff\x1b[2J\r\n"] {
             let error = rows(strange).unwrap_err();
             assert_eq!(error.class(), "listing", "{error}");

@@ -156,13 +156,18 @@ pub fn digest(reply: &RawReply, algorithm: Algorithm) -> Option<String> {
 /// Whether a refused LIST, NLST or MLSD only says that the directory is empty.
 #[must_use]
 pub fn found_nothing(reply: &RawReply) -> bool {
-    let text = reply.lines.join(&b' ').to_ascii_lowercase();
+    matches!(reply.code, 450 | 550) && says_empty(&reply.lines.join(&b' '))
+}
+
+/// Whether this, of a reply or in place of a listing's rows, says that a directory is empty.
+#[must_use]
+pub fn says_empty(text: &[u8]) -> bool {
+    let text = text.to_ascii_lowercase();
     let says = |words: &[u8]| memchr::memmem::find(&text, words).is_some();
-    matches!(reply.code, 450 | 550)
-        && (says(b"no files found")
-            || says(b"no such files")
-            || says(b"directory is empty")
-            || says(b"no files match"))
+    says(b"no files found")
+        || says(b"no such files")
+        || says(b"directory is empty")
+        || says(b"no files match")
 }
 
 /// What a refusal invites to.
