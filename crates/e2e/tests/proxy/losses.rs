@@ -1,6 +1,9 @@
 //! Servers that go away, and clients that never come.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use portway_e2e::Proxy;
 
 use crate::world::{ANN, Scripted, at, forward, reverse, server, through};
 
@@ -89,4 +92,31 @@ fn a_reply_that_never_ends_by_the_book_is_passed_on_when_the_server_has_paused()
     let said = control.expect("STAT", 212).unwrap().to_string();
     assert!(said.contains("All is well"), "{said}");
     control.expect("NOOP", 200).unwrap();
+}
+
+/// The beginning of a small file is told together with its end; whatever takes longer is told at once.
+#[test]
+fn who_waits_for_the_end_of_a_download_is_told_of_its_beginning() {
+    // The data connection stays open, or the final reply does not come.
+    for closes in [false, true] {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = format!("229 Here (|||{}|)", door.local_addr().unwrap().port());
+        let rows = vec![("EPSV", &*way.leak()), ("RETR", "150 Here it comes"), ("ABOR", "226 Aborted")];
+        let slow = Scripted::start(rows.leak());
+        let proxy = Proxy::start(&["--reverse", &format!("ftp://{}", slow.at)]).unwrap();
+        let mut control = proxy.connect().unwrap();
+        control.login(ANN).unwrap();
+        let to = control.epsv().unwrap();
+        let mut data = control.join(to).unwrap();
+        control.send("RETR f\r\n").unwrap();
+        let (mut served, _) = door.accept().unwrap();
+        served.write_all(b"some").unwrap();
+        let served = (!closes).then_some(served);
+        control.expect_reply(150).unwrap();
+        let mut some = [0; 4];
+        data.read_exact(&mut some).unwrap();
+        assert_eq!(&some, b"some");
+        control.expect("NOOP", 200).unwrap();
+        drop(served);
+    }
 }
