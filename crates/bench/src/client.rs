@@ -1,6 +1,6 @@
 //! The client's rows of the budget: many small files near and far, and one large one, beside its rivals.
 
-mod link;
+pub(crate) mod link;
 mod programs;
 mod report;
 

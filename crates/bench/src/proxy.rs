@@ -2,8 +2,10 @@
 
 mod report;
 mod rivals;
+mod wire;
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -14,12 +16,15 @@ use portway_e2e::{Control, Kind, Options, Subject, Tls, TlsOptions, Tree};
 use crate::{load, machine};
 use report::{Better, Goal, Report, Row};
 use rivals::{Road, Via};
+use wire::Wire;
 
 /// How much is moved for one figure.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     /// Octets of the large file, in clear and under TLS.
     large: (usize, usize),
+    /// Octets of the large file over a line of limited rate.
+    wire: usize,
     /// Small files in one session, in clear and under TLS.
     small: (usize, usize),
     /// Commands in one session.
@@ -35,6 +40,7 @@ pub(crate) struct Sizes {
 impl Sizes {
     pub(crate) const FULL: Self = Self {
         large: (1 << 30, 256 << 20),
+        wire: 256 << 20,
         small: (1500, 300),
         commands: 8000,
         logins: 60,
@@ -43,6 +49,7 @@ impl Sizes {
     };
     pub(crate) const QUICK: Self = Self {
         large: (384 << 20, 64 << 20),
+        wire: 96 << 20,
         small: (400, 80),
         commands: 2000,
         logins: 20,
@@ -61,13 +68,17 @@ const COMMAND: usize = 12;
 const LOGIN: usize = 14;
 const CROWD: usize = 16;
 const IDLE: usize = 18;
+const WIRE: [(usize, usize); 2] = [(19, 21), (23, 25)];
+
+/// What the lines of limited rate carry, in Gbit/s.
+const GBIT: [u32; 2] = [1, 10];
 
 const fn row(what: &'static str, unit: &'static str, better: Better, goal: Goal) -> Row {
     Row { what, unit, better, goal }
 }
 
 /// Every figure of time is followed by what the proxy spent on it.
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 27] = [
     row("plain RETR", "MiB/s", Better::More, Goal::OfDirect(0.9)),
     row("", "CPU s/GiB", Better::Less, Goal::Ahead),
     row("plain STOR", "MiB/s", Better::More, Goal::OfDirect(0.9)),
@@ -87,6 +98,14 @@ const ROWS: [Row; 19] = [
     row("100 sessions, RETR", "MiB/s", Better::More, Goal::Ahead),
     row("", "CPU s/GiB", Better::Less, Goal::Ahead),
     row("idle session, plain", "KiB", Better::Less, Goal::Ahead),
+    row("RETR over 1 Gbit/s", "MiB/s", Better::More, Goal::OfDirect(0.9)),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("STOR over 1 Gbit/s", "MiB/s", Better::More, Goal::OfDirect(0.9)),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("RETR over 10 Gbit/s", "MiB/s", Better::More, Goal::OfDirect(0.9)),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("STOR over 10 Gbit/s", "MiB/s", Better::More, Goal::OfDirect(0.9)),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
 ];
 
 /// Measures everything, or the rows with `only` in their name, in turn, and returns the table.
@@ -97,12 +116,19 @@ pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<Str
     let mut report = Report::new(&ROWS, &Via::ALL.map(Via::name), Via::OURS);
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
-        for private in [false, true] {
-            let figures = figures(private, only);
+        for place in Place::ALL {
+            let figures = figures(place, only);
             if figures.is_empty() {
                 continue;
             }
-            let world = World::new(private, sizes)?;
+            let world = match World::new(place, sizes) {
+                // Not every machine has such lines; all that is not on one is measured all the same.
+                Err(error) if matches!(place, Place::Wire(_)) => {
+                    report.failed(format!("{place:?}: {error:#}"));
+                    continue;
+                }
+                world => world?,
+            };
             // Nobody always comes first, or always after the same neighbour.
             let mut roads: Vec<&Road> = world.roads.iter().collect();
             let turn = round % roads.len();
@@ -112,11 +138,12 @@ pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<Str
     }
     Ok(format!(
         "{rounds} rounds, least / middle / most of each; upstream: vsftpd, on the same machine, as the client is\n\
-         large file {} MiB, under TLS {} MiB; {} sessions at once, {} MiB each; {} idle sessions of a rival, {} of ours\n\
+         large file {} MiB, under TLS {} MiB, over a line {} MiB; {} sessions at once, {} MiB each; {} idle sessions of a rival, {} of ours\n\
          PASV (ftp-proxy knows no EPSV); TLS 1.3 with AES-128-GCM towards the client; CPU and memory are those of the proxy's processes alone\n\
          {}; load {} at the end\n\n{report}\n{}\n",
         sizes.large.0 >> 20,
         sizes.large.1 >> 20,
+        sizes.wire >> 20,
         sizes.crowd.0,
         sizes.crowd.1 >> 20,
         sizes.idle.0,
@@ -137,13 +164,29 @@ const NOTES: &[&str] = &[
     "reverse    portway proxy --reverse; a JSON log line for each session and transfer",
     "forward    portway proxy --forward, login as user@host:port; the same log",
     "Client and servers share the CPUs with the proxy, so that direct has the more of them.",
+    "1 and 10 Gbit/s: the clients in a network namespace of their own, behind a veth pair with a token bucket (tc tbf) each way",
 ];
 
 /// Takes two figures of one road: what it is about, and what the proxy spent on it.
 type Figure = fn(&World, &Road, Sizes) -> Result<(f64, f64)>;
 
+/// Where the clients are, and how they speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Beside the server, in clear.
+    Plain,
+    /// The same, under TLS.
+    Private,
+    /// Behind this one of the lines, in clear.
+    Wire(usize),
+}
+
+impl Place {
+    const ALL: [Self; 4] = [Self::Plain, Self::Private, Self::Wire(0), Self::Wire(1)];
+}
+
 /// The rows of one world, those with `only` in their name.
-fn figures(private: bool, only: Option<&str>) -> Vec<(usize, Figure)> {
+fn figures(place: Place, only: Option<&str>) -> Vec<(usize, Figure)> {
     let plain: &[(usize, Figure)] = &[
         (PLAIN_RETR, World::retr),
         (PLAIN_STOR, World::stor),
@@ -156,7 +199,14 @@ fn figures(private: bool, only: Option<&str>) -> Vec<(usize, Figure)> {
     let tls: &[(usize, Figure)] =
         &[(TLS_RETR, World::retr), (TLS_STOR, World::stor), (TLS_SMALL, World::small)];
     let wanted = |row: usize| Via::ALL.into_iter().any(|via| is_wanted(row, via, only));
-    (if private { tls } else { plain }).iter().copied().filter(|&(row, _)| wanted(row)).collect()
+    let all = match place {
+        Place::Plain => plain.to_vec(),
+        Place::Private => tls.to_vec(),
+        Place::Wire(line) => WIRE
+            .get(line)
+            .map_or(vec![], |&(retr, stor)| vec![(retr, World::retr as Figure), (stor, World::stor)]),
+    };
+    all.into_iter().filter(|&(row, _)| wanted(row)).collect()
 }
 
 /// Whether `only` is part of the name of a figure, as it is shown while it is taken.
@@ -173,19 +223,32 @@ struct World {
     subject: Subject,
     private: bool,
     roads: Vec<Road>,
+    /// Given up last.
+    _wire: Option<Wire>,
 }
 
 impl World {
-    fn new(private: bool, sizes: Sizes) -> Result<Self> {
+    fn new(place: Place, sizes: Sizes) -> Result<Self> {
+        let private = place == Place::Private;
+        let line = if let Place::Wire(line) = place { GBIT.get(line) } else { None };
+        let wire = line.map(|&gbit| Wire::new(gbit)).transpose()?;
+        if let Some(wire) = &wire {
+            wire.enter_far()?;
+        }
+        let ip = if wire.is_some() { wire::FAR } else { Ipv4Addr::LOCALHOST };
         // In memory: the disk is not what is measured.
         let shm = Path::new("/dev/shm");
         let tree = if shm.is_dir() { Tree::new_in(shm)? } else { Tree::new()? };
-        let large = if private { sizes.large.1 } else { sizes.large.0 };
+        let large = match place {
+            Place::Plain => sizes.large.0,
+            Place::Private => sizes.large.1,
+            Place::Wire(_) => sizes.wire,
+        };
         tree.write("large", portway_e2e::bytes(1, large))?;
         tree.write("part", portway_e2e::bytes(3, sizes.crowd.1))?;
         tree.write("small", portway_e2e::bytes(2, 1024))?;
         let options = Options {
-            listen: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+            listen: vec![ip.into()],
             tls: private,
             users: vec![("alice".to_owned(), "wonderland".to_owned())],
             ..Options::default()
@@ -197,7 +260,10 @@ impl World {
                 roads.push(road);
             }
         }
-        Ok(Self { subject, private, roads })
+        if let Some(wire) = &wire {
+            wire.enter_near()?;
+        }
+        Ok(Self { subject, private, roads, _wire: wire })
     }
 
     /// Every row of this world, each with all roads one after the other.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use portway_proto::Restart;
 
+#[cfg(target_os = "linux")]
+mod batch;
 mod blocks;
 mod buffer;
 mod disk;

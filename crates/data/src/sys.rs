@@ -42,6 +42,20 @@ pub(crate) fn keep_alive_raw(socket: RawFd) {
     let _ = portway_net::keep_alive(&socket);
 }
 
+/// Wakes the reader of a socket only when so many octets are there, or its end (SO_RCVLOWAT of socket(7)). Whoever waits
+/// already is woken if there are. By number for the same reason.
+#[cfg(target_os = "linux")]
+pub(crate) fn wake_at_raw(socket: RawFd, octets: usize) -> bool {
+    let octets = libc::c_int::try_from(octets).unwrap_or(libc::c_int::MAX);
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the callers hold the stream this number belongs to, so it is open; the value is an `int` that outlives
+    // the call.
+    let done = unsafe {
+        libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, (&raw const octets).cast(), len)
+    };
+    done == 0
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn unsent_raw(_socket: RawFd) -> Option<u32> {
     None

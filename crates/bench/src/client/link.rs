@@ -92,16 +92,19 @@ impl Drop for Link {
     }
 }
 
-fn namespace(name: &str) -> Result<File> {
+/// A namespace, by its name.
+pub(crate) fn namespace(name: &str) -> Result<File> {
     let path = PathBuf::from("/run/netns").join(name);
     File::open(&path).with_context(|| path.display().to_string())
 }
 
-fn enter(namespace: &File) -> Result<()> {
+/// What this thread starts from now on runs there.
+pub(crate) fn enter(namespace: &File) -> Result<()> {
     Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
-fn ip(args: &[&str]) -> Result<()> {
+/// Runs `ip`.
+pub(crate) fn ip(args: &[&str]) -> Result<()> {
     let output = Command::new("ip")
         .args(args)
         .output()

@@ -1,6 +1,6 @@
 //! The roads to the upstream server: none of its own, two proxies of Debian's, and ours.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -82,18 +82,18 @@ impl Road {
             Via::FtpProxy if private => Ok(None),
             Via::ModProxy | Via::FtpProxy => rival(via, subject, private).map(Some),
             Via::Reverse | Via::Forward => {
-                let url = format!("ftp://{server}");
+                let (url, ip) = (format!("ftp://{server}"), server.ip().to_string());
                 let authority = subject.certificate.authority().display().to_string();
                 let mut flags = match via {
                     Via::Reverse => vec!["--reverse", &url],
-                    _ => vec!["--forward", "--allow", "127.0.0.0/8"],
+                    _ => vec!["--forward", "--allow", &ip],
                 };
                 if private {
                     flags.extend(["--upstream-tls", "required", "--upstream-ca", &authority]);
                 } else {
                     flags.extend(["--upstream-tls", "off"]);
                 }
-                let proxy = Proxy::listening(&[Ipv4Addr::LOCALHOST.into()], None, &flags)?;
+                let proxy = Proxy::listening(&[server.ip()], None, &flags)?;
                 Ok(Some(Self {
                     via,
                     at: proxy.port()?,
@@ -135,7 +135,7 @@ fn rival(via: Via, subject: &Subject, private: bool) -> Result<Road> {
     let home = Tree::new()?;
     // ProFTPD keeps nothing where everybody may write, and its sessions run as nobody.
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755))?;
-    let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    let at = TcpListener::bind((subject.port()?.ip(), 0))?.local_addr()?;
     let command = match via {
         Via::ModProxy => mod_proxy(home.path(), subject, at, private)?,
         _ => ftp_proxy(home.path(), subject, at)?,

@@ -77,17 +77,20 @@ async fn by_buffer(source: &mut Line<'_>, sink: &mut Line<'_>) -> Result<u64, Re
 async fn by_kernel(source: &mut Line<'_>, sink: &mut Line<'_>, pipe: Pipe) -> Result<u64, RelayError> {
     use rustix::pipe::{SpliceFlags, splice};
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    let mut batch = super::batch::Batch::new(source.stream.tcp());
     let mut total = 0;
     loop {
         let granted = sink.pace.allow(pipe.size).await;
-        let received = source
-            .when_ready(Interest::READABLE, |stream| {
-                Ok(splice(stream, None, &pipe.writer, None, granted, flags)?)
-            })
+        let read = source.when_ready(Interest::READABLE, |stream| {
+            Ok(splice(stream, None, &pipe.writer, None, granted, flags)?)
+        });
+        let received = batch
+            .beside(read)
             .await
             .and_then(|received| received.map_err(Failure::of_socket))
             .map_err(RelayError::From)?;
         sink.pace.unused(granted.saturating_sub(received));
+        batch.moved(received);
         source.pace.moved(received).await;
         if received == 0 {
             pipe.put_back();
