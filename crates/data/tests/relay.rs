@@ -1,4 +1,5 @@
 //! From one data connection to another.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, fail by panic")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

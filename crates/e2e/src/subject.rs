@@ -160,7 +160,10 @@ impl Subject {
     /// When it was started without one.
     pub fn address(&self, family: Family, security: Security) -> Result<SocketAddr> {
         let ports = if security == Security::Implicit { &self.implicit } else { &self.plain };
-        let found = ports.iter().find(|address| address.ip() == family.loopback());
+        let loopback = ports.iter().find(|address| address.ip() == family.loopback());
+        // Or wherever else it was told to listen.
+        let found =
+            loopback.or_else(|| ports.iter().find(|address| address.is_ipv4() == (family == Family::V4)));
         found.copied().with_context(|| format!("no port for {family:?} {security:?}"))
     }
 

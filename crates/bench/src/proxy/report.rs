@@ -16,7 +16,12 @@ pub(super) enum Goal {
     Ahead,
     /// So much of the figure without a proxy.
     OfDirect(f64),
+    /// The same over a line that one transfer can fill: nobody is ahead there, and level is within [`LEVEL`].
+    OfLine(f64),
 }
+
+/// What is level with a rival on a full line.
+const LEVEL: f64 = 0.97;
 
 /// One row; without a name it belongs to the one above.
 #[derive(Clone, Copy)]
@@ -120,15 +125,16 @@ impl fmt::Display for Report {
             for ratio in [direct, rival] {
                 write!(f, "{:>10}", ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")))?;
             }
+            let level = if matches!(row.goal, Goal::OfLine(_)) { LEVEL } else { 1.0 };
             let ahead = rival.is_none_or(|ratio| match row.better {
-                Better::More => ratio >= 1.0,
+                Better::More => ratio >= level,
                 Better::Less => ratio <= 1.0,
             });
+            let enough = |part| ahead && direct.is_some_and(|ratio| ratio >= part);
             let (goal, kept) = match row.goal {
                 Goal::Ahead => ("ahead".to_owned(), ahead),
-                Goal::OfDirect(part) => {
-                    (format!("{part} x direct"), ahead && direct.is_some_and(|ratio| ratio >= part))
-                }
+                Goal::OfDirect(part) => (format!("{part} x direct"), enough(part)),
+                Goal::OfLine(part) => (format!("{part} x direct, level"), enough(part)),
             };
             writeln!(f, "  {goal} {}", if kept { "kept" } else { "MISSED" })?;
         }
@@ -167,6 +173,20 @@ mod tests {
         assert!(lines[0].contains("0.91      1.52  0.9 x direct kept"), "{text}");
         assert!(lines[1].ends_with("1.05  ahead MISSED"), "{text}");
         assert!(lines[2].ends_with("0.50  ahead kept"), "{text}");
+    }
+
+    #[test]
+    fn on_a_full_line_it_is_enough_to_be_level() {
+        let rows = [Row { what: "line", unit: "", better: Better::More, goal: Goal::OfLine(0.9) }; 3];
+        let mut report = Report::new(&rows, &["direct", "rival", "ours"], 2);
+        for (row, ours) in [99.0, 96.0, 89.0].into_iter().enumerate() {
+            for (column, figure) in [100.0, 100.0 - row as f64 / 2.0, ours].into_iter().enumerate() {
+                report.add(row, column, figure);
+            }
+        }
+        let text = report.to_string();
+        let kept: Vec<bool> = text.lines().skip(1).map(|line| line.ends_with("level kept")).collect();
+        assert_eq!(kept, [true, false, false], "{text}");
     }
 
     #[test]

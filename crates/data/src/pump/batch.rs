@@ -21,8 +21,8 @@ const BATCH: usize = 128 * 1024;
 /// How often the rate is looked at.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// What is fast, in octets per beat: 200 MiB/s, where 128 KiB are there after 0.6 ms.
-const FAST: u64 = 2 * 1024 * 1024;
+/// What is fast, in octets per beat: 50 MiB/s, where 128 KiB are there after 2.5 ms.
+const FAST: u64 = 512 * 1024;
 
 /// Transfers that have moved less set no timer.
 const LARGE: u64 = 1024 * 1024;
