@@ -3,6 +3,7 @@
 mod attempt;
 mod bulk;
 mod entry;
+mod far;
 mod local;
 mod picture;
 mod probe;

@@ -1,21 +1,20 @@
 //! Getting in: TLS, certificate, login; in the clear and under TLS.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
+mod encryption;
 
-use portway_client::{TlsChoice, TlsTrust};
-use portway_data::Listening;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use portway_client::TlsChoice;
 use portway_doctor::{
-    Attempt, CertificateFault, Command, Evidence, Family, Greeting, Hop, Login, NoTransfer, Outcome,
-    Software, Tls, Trace,
+    Attempt, Command, Evidence, Family, Greeting, Login, NoTransfer, Outcome, Software, Tls,
 };
-use portway_net::{Certificate, ClientTls, ClientTlsOptions, TlsError, Trust};
-use portway_proto::Announced;
 use portway_proto::client::Features;
 
+use self::encryption::look_at_tls;
 use super::attempt::Tried;
 use super::probe::Plan;
-use super::talk::{Entry, Lost, Talk, shown, words};
+use super::talk::{Entry, Lost, Talk, shown};
 
 /// How the control channel is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,17 +84,6 @@ impl NoEntry {
     }
 }
 
-/// The rules for TLS: as the user wants them, or such that any certificate passes.
-fn rules(trust: &TlsTrust) -> Result<ClientTls, TlsError> {
-    let trust = match trust {
-        TlsTrust::System => Trust::System,
-        TlsTrust::File(file) => Trust::Only(file.clone()),
-        TlsTrust::Pinned(fingerprint) => Trust::Pinned(fingerprint.clone()),
-        TlsTrust::Nobody => Trust::Insecure,
-    };
-    ClientTls::new(&ClientTlsOptions { trust, ..ClientTlsOptions::default() })
-}
-
 /// Looks at TLS, certificate and login, and learns what the server is.
 pub(super) async fn scout(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) -> Access {
     let choice = plan.wish.settings.tls;
@@ -128,86 +116,6 @@ pub(super) async fn scout(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) 
     access
 }
 
-/// AUTH TLS, the handshake and the certificate.
-async fn look_at_tls(plan: &mut Plan, to: SocketAddr, seen: &mut Evidence) -> Tls {
-    let host = plan.wish.target.host.clone();
-    let implicit = plan.wish.target.implicit_tls;
-    let wanted = match rules(&plan.wish.settings.trust) {
-        Ok(rules) => rules,
-        Err(error) => return Tls::Failed(error.to_string()),
-    };
-    let anybody = match rules(&TlsTrust::Nobody) {
-        Ok(rules) => rules,
-        Err(error) => return Tls::Failed(error.to_string()),
-    };
-    let strict = match greeted(plan, to, implicit).await {
-        Ok(talk) => talk,
-        Err(why) => return Tls::Failed(why),
-    };
-    let strict = match implicit {
-        true => strict,
-        false => match agreed(strict, seen).await {
-            Ok(talk) => talk,
-            Err(tls) => return tls,
-        },
-    };
-    let fault = match strict.start_tls(&wanted, &host).await {
-        Ok(talk) => {
-            talk.quit().await;
-            None
-        }
-        Err(TlsError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
-            // The server's part of the handshake is the first thing that is large: try with small segments.
-            plan.mss = Some(536);
-            None
-        }
-        Err(error) => Some(error),
-    };
-    plan.tls = Some(anybody.clone());
-    let Some(loose) = under_tls(plan, to).await else {
-        if plan.mss.take().is_some() {
-            plan.tls = None;
-            return Tls::Failed("no answer to the TLS handshake".to_owned());
-        }
-        plan.tls = None;
-        return Tls::Failed(
-            fault.map_or_else(|| "the handshake failed".to_owned(), |error| error.to_string()),
-        );
-    };
-    let certificate = loose.tls.as_ref().and_then(portway_net::ClientControlTls::server_certificate);
-    loose.quit().await;
-    if let Some(TlsError::ServerCertificate(why)) = fault {
-        seen.certificate = Some(match certificate {
-            Some(certificate) => fault_of(&certificate, &host, &why),
-            None => CertificateFault::Untrusted(why),
-        });
-    } else if let Some(error) = fault {
-        seen.certificate = Some(CertificateFault::Untrusted(error.to_string()));
-    }
-    Tls::Works
-}
-
-/// What is wrong with a certificate that was refused.
-fn fault_of(certificate: &Certificate, host: &str, why: &str) -> CertificateFault {
-    let now = SystemTime::now();
-    let days = |time: Duration| time.as_secs() / 86_400;
-    if let Ok(over) = now.duration_since(certificate.not_after) {
-        return CertificateFault::Expired(format!("it expired {} days ago", days(over)));
-    }
-    if let Ok(early) = certificate.not_before.duration_since(now) {
-        return CertificateFault::Expired(format!("it is not valid for another {} days", days(early) + 1));
-    }
-    if !certificate.is_for(host) && (!certificate.self_signed || why.contains("name")) {
-        return CertificateFault::WrongName(certificate.names.clone());
-    }
-    let whose = if certificate.self_signed {
-        "it is self-signed".to_owned()
-    } else {
-        format!("signed by {}", certificate.issuer)
-    };
-    CertificateFault::Untrusted(format!("{why}: {whose}"))
-}
-
 /// Connects and waits for the greeting, unless TLS comes first.
 async fn greeted(plan: &Plan, to: SocketAddr, implicit: bool) -> Result<Talk, String> {
     let mut talk =
@@ -219,46 +127,6 @@ async fn greeted(plan: &Plan, to: SocketAddr, implicit: bool) -> Result<Talk, St
         }
     }
     Ok(talk)
-}
-
-/// AUTH TLS, with what the server says about it.
-async fn agreed(mut talk: Talk, seen: &mut Evidence) -> Result<Talk, Tls> {
-    let features = match talk.call(&portway_proto::Command::Feat).await {
-        Ok(reply) => Features::read(&reply),
-        Err(lost) => return Err(Tls::Failed(lost.to_string())),
-    };
-    seen.names_epsv = features.has("EPSV");
-    let reply = match talk.ask_for_tls().await {
-        Ok(None) => return Ok(talk),
-        Ok(Some(reply)) => reply,
-        Err(lost) => return Err(Tls::Failed(format!("AUTH TLS: {lost}"))),
-    };
-    let said = words(&reply);
-    // A server that knows the command and has no TLS says so, whatever its FEAT lists.
-    let unknown = ["not understood", "unknown", "unrecognized", "unrecognised", "not recognized", "syntax"]
-        .iter()
-        .any(|word| said.to_ascii_lowercase().contains(word));
-    let offers = ["AUTH", "PBSZ", "PROT"].into_iter().find(|name| features.has(name));
-    let verdict = match (echoed_other(&said), offers) {
-        (Some(other), _) => {
-            Tls::Stripped(format!("AUTH TLS was sent, and the server quotes {other}: {}", shown(&reply)))
-        }
-        (None, Some(offer)) if unknown => Tls::Stripped(format!(
-            "FEAT offers {offer}, and the server says that it does not know AUTH: {}",
-            shown(&reply)
-        )),
-        _ => Tls::NotOffered,
-    };
-    seen.software = Software::guess(&talk.said);
-    talk.quit().await;
-    Err(verdict)
-}
-
-/// A verb in a refusal that is none: what a middlebox put in place of ours.
-fn echoed_other(said: &str) -> Option<String> {
-    said.split(|c: char| !c.is_ascii_alphanumeric())
-        .find(|word| word.len() >= 3 && word.chars().all(|c| matches!(c, 'X' | 'x')))
-        .map(str::to_owned)
 }
 
 /// A greeted session under TLS; any certificate passes.
@@ -341,44 +209,6 @@ pub(super) async fn local_of(to: Option<SocketAddr>) -> Option<IpAddr> {
     socket.local_addr().ok().map(|addr| addr.ip())
 }
 
-/// What a portway server saw of us: its lines, and how far its SYNs to a port of ours went.
-pub(super) async fn far_side(plan: &Plan, to: SocketAddr, way: Way) -> (Vec<String>, Option<Trace>) {
-    let nothing = (Vec::new(), None);
-    let Ok(mut talk) = enter(plan, to, way).await else { return nothing };
-    let Ok(listening) = Listening::open(talk.local.ip(), None) else { return nothing };
-    let announced = Announced::new(listening.addr());
-    let command = match to.is_ipv4() {
-        true => portway_proto::Command::Port(announced),
-        false => portway_proto::Command::Eprt(announced),
-    };
-    let site = portway_proto::Command::Site(portway_proto::Site::Doctor);
-    let told = match talk.call(&command).await {
-        Ok(_) => talk.call(&site).await,
-        Err(lost) => Err(lost),
-    };
-    talk.quit().await;
-    let Ok(reply) = told else { return nothing };
-    if reply.code != 211 {
-        return nothing;
-    }
-    let lines: Vec<String> =
-        reply.lines.iter().map(|line| portway_proto::printable(line.trim_ascii())).collect();
-    let hops = lines.iter().find_map(|line| line.strip_prefix("hops="));
-    let trace = hops.map(|hops| hops_of(hops, listening.addr().port()));
-    (lines, trace)
-}
-
-/// `192.0.2.1,*,open`, as SITE DOCTOR says it.
-fn hops_of(text: &str, port: u16) -> Trace {
-    let hop = |word: &str| match word {
-        "*" => Hop::Silent,
-        "open" | "closed" | "rejected" => Hop::Answer,
-        "?" => Hop::Router(None),
-        by => Hop::Router(by.parse().ok()),
-    };
-    Trace { port, hops: text.split(',').map(hop).collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,11 +225,5 @@ mod tests {
         ] {
             assert_eq!(our_address(stat), want.map(|ip| ip.parse().unwrap()), "{stat}");
         }
-    }
-
-    #[test]
-    fn a_verb_of_crosses_is_a_middlebox() {
-        assert_eq!(echoed_other("Unknown command XXXX").as_deref(), Some("XXXX"));
-        assert_eq!(echoed_other("AUTH not understood"), None);
     }
 }

@@ -341,7 +341,7 @@ async fn closer(
     };
     let far = async {
         match ask {
-            true => entry::far_side(plan, to, best).await,
+            true => super::far::far_side(plan, to, best).await,
             false => (Vec::new(), None),
         }
     };
