@@ -51,6 +51,22 @@ pub enum Denied {
         /// `a loopback`, `a private`, …
         kind: &'static str,
     },
+    /// An address that no server has.
+    #[error("{ip} is {kind} address, which no server has")]
+    Never {
+        /// The address.
+        ip: IpAddr,
+        /// `a multicast`, `an unspecified`, …
+        kind: &'static str,
+    },
+    /// An address that no router leads to.
+    #[error("{ip} is {kind} address, which no router leads to")]
+    NoRouter {
+        /// The address.
+        ip: IpAddr,
+        /// `a loopback`, `a link-local`, …
+        kind: &'static str,
+    },
     /// A port of another service.
     #[error("port {0} is not one for FTP: this proxy connects to 21, 990 and ports from 1024")]
     Port(u16),
@@ -81,7 +97,11 @@ impl Allow {
             if let Some(special) = special(judged) {
                 let listed = self.0.iter().any(|rule| rule.lists_special(host, judged, special));
                 if !listed {
-                    return Err(Denied::Special { ip, kind: special.kind });
+                    let kind = special.kind;
+                    return Err(match special.may_be_listed {
+                        true => Denied::Special { ip, kind },
+                        false => Denied::Never { ip, kind },
+                    });
                 }
             }
         }
@@ -99,14 +119,15 @@ impl Allow {
     /// [`Denied`].
     pub fn judge_called(&self, to: SocketAddr) -> Result<(), Denied> {
         let ip = to.ip().to_canonical();
-        let listed = self.0.is_empty() || self.0.iter().any(|rule| rule.lists(&ip.to_string(), ip));
-        match special(ip) {
-            Some(special) if !special.may_be_listed || ip.is_loopback() || special.kind == LINK_LOCAL => {
-                Err(Denied::Special { ip, kind: special.kind })
+        for judged in [Some(ip), translated(ip)].into_iter().flatten() {
+            if let Some(special) = special(judged)
+                && (!special.may_be_listed || judged.is_loopback() || special.kind == LINK_LOCAL)
+            {
+                return Err(Denied::NoRouter { ip, kind: special.kind });
             }
-            _ if listed => Ok(()),
-            _ => Err(Denied::NotListed(ip)),
         }
+        let listed = self.0.is_empty() || self.0.iter().any(|rule| rule.lists(&ip.to_string(), ip));
+        if listed { Ok(()) } else { Err(Denied::NotListed(ip)) }
     }
 }
 
@@ -305,9 +326,17 @@ mod tests {
         let called =
             |ip: &str| Allow::default().judge_called(SocketAddr::new(ip.parse().unwrap(), 21)).is_ok();
         assert!(["10.0.0.1", "8.8.8.8", "fd00::1", "100.64.0.1"].into_iter().all(called));
-        for ip in
-            ["127.0.0.1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "224.0.0.1"]
-        {
+        for ip in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "::ffff:169.254.169.254",
+            "224.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+        ] {
             assert!(!called(ip), "{ip}");
         }
     }
@@ -352,6 +381,17 @@ mod tests {
         ] {
             assert_eq!(allowed(rules, host, ip), wanted, "{rules}: {host} {ip}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_the_cure_only_where_there_is_one() {
+        let said = |ip: &str| {
+            let to = SocketAddr::new(ip.parse().unwrap(), 21);
+            Allow::default().judge("h", to).unwrap_err().to_string()
+        };
+        assert!(said("10.0.0.1").contains("--allow") && said("::1").contains("--allow"));
+        assert!(!said("0.0.0.0").contains("--allow") && !said("ff02::1").contains("--allow"));
+        assert!(said("0.0.0.0").contains("unspecified"));
     }
 
     #[test]
