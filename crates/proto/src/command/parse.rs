@@ -223,9 +223,10 @@ impl<'a> Fields<'a> {
         };
         match (kind, second) {
             (b'I', None) | (b'L', Some(b"8")) => Ok(Representation::Image),
-            (b'A', None | Some(b"N" | b"n")) => Ok(Representation::Ascii),
-            (b'A' | b'E', Some([b'N' | b'n' | b'T' | b't' | b'C' | b'c'])) | (b'E', None) => {
-                Err(self.unknown("only A N (ASCII non-print), I and L 8 are served"))
+            // RFC 1123 §4.1.2.2: where Telnet format control means nothing, T is served as N.
+            (b'A', None | Some(b"N" | b"n" | b"T" | b"t")) => Ok(Representation::Ascii),
+            (b'A', Some(b"C" | b"c")) | (b'E', None | Some([b'N' | b'n' | b'T' | b't' | b'C' | b'c'])) => {
+                Err(self.unknown("only A N and A T (ASCII), I and L 8 are served"))
             }
             (b'L', Some(size)) if number(size).is_some() => {
                 Err(self.unknown("only octets of 8 bits are served: L 8"))
