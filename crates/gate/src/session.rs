@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portway_interpreter::forwarded;
+use portway_net::{read_past_urgent, send_urgent};
 use portway_nft::Interfaces;
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
 use portway_proto::{Announced, Code, Command, LineReader, Reply, ReplyReader};
@@ -24,6 +25,8 @@ use crate::socket::{connect_as, translated_from};
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
 const LAST_WORD: Duration = Duration::from_secs(1);
 const READ: usize = 4096;
+/// Telnet's interrupt and data mark, the last octet urgent (RFC 854; `IAC IP IAC DM`).
+const SYNCH: &[u8] = b"\xff\xf4\xff\xf2";
 
 /// A session under way.
 struct Session {
@@ -39,6 +42,8 @@ struct Session {
     watch: Watch,
     lines: LineReader,
     replies: ReplyReader,
+    /// The client sent Telnet's interrupt and no ABOR or STAT behind it yet.
+    interrupted: bool,
     /// The records of each side, while it speaks TLS.
     tls: [Option<Records>; 2],
     /// TLS came first, and clear text never follows.
@@ -129,6 +134,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut client: TcpStream, neighbour: S
         server,
         lines: LineReader::new().strict(),
         replies: ReplyReader::new().strict(),
+        interrupted: false,
         tls: if implicit { [Some(Records::default()), Some(Records::default())] } else { [None, None] },
         implicit,
         hole: None,
@@ -225,7 +231,7 @@ impl Session {
             // What waits for an answer of the server waits in the kernel, where the client feels it.
             let listen = !self.client_ended && (self.tls[0].is_some() || !self.lines.has_pending());
             tokio::select! {
-                read = self.client.read(&mut from_client), if listen => match read? {
+                read = read_past_urgent(&self.client, &mut from_client), if listen => match read? {
                     0 => self.client_says_no_more().await?,
                     octets => self.client_says(from_client.get(..octets).unwrap_or_default()).await?,
                 },
@@ -245,6 +251,7 @@ impl Session {
     async fn client_says(&mut self, octets: &[u8]) -> io::Result<()> {
         let clear = self.strip_tls(Side::Client, octets).await?;
         self.lines.feed(clear);
+        self.interrupted |= self.lines.take_interrupt();
         self.take_commands().await
     }
 
@@ -285,7 +292,16 @@ impl Session {
             if let Ok(line) = line {
                 self.note_user(line);
             }
+            let wakes = matches!(line.map(Command::parse), Ok(Ok(Command::Abor | Command::Stat(_))));
             let rulings = self.watch.on_command(line, Instant::now());
+            if wakes
+                && std::mem::take(&mut self.interrupted)
+                && rulings.iter().any(|ruling| matches!(ruling, Ruling::ToServer(_)))
+            {
+                // RFC 959 §4.1.3: a server that is busy with a transfer hears nothing without it (vsftpd waits for SIGURG).
+                let sent = timeout(self.shared.config.write_within, send_urgent(&self.server, SYNCH)).await;
+                sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            }
             self.perform(rulings).await?;
         }
         Ok(())

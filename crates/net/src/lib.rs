@@ -15,6 +15,7 @@ mod socket;
 mod tls;
 mod touch;
 mod transparent;
+mod urgent;
 
 pub use authority::{AuthorityError, HostPort, PercentError, percent_decode};
 pub use control::Control;
@@ -36,3 +37,4 @@ pub use touch::{Icmp, Touch, TouchOptions, connect_small, touch};
 pub use transparent::{
     bind_transparent, connect_as, connect_transparent, listen_transparent, translated_from,
 };
+pub use urgent::{read_past_urgent, send_urgent};

@@ -19,5 +19,6 @@ mod packets;
 mod probes;
 mod raw;
 mod rules;
+mod urgent;
 mod whole;
 mod words;
