@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::urgent::read_behind_urgent;
 use crate::{Control, ControlTls, TlsError, TlsInfo};
 
 /// Octets read at a time; more stays in the kernel, which slows a flooding client down.
@@ -305,7 +306,14 @@ fn has_hung_up(stream: &TcpStream) -> bool {
 fn poll_some(stream: &mut Control, reader: &mut LineReader, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     let mut buffer = [const { MaybeUninit::uninit() }; READ];
     let mut buffer = ReadBuf::uninit(&mut buffer);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+    let read = buffer.filled().len();
     reader.feed(buffer.filled());
-    Poll::Ready(Ok(buffer.filled().len()))
+    // A whole line is no part of a Synch, so that what comes all the time costs no second look.
+    if stream.tls().is_none() && buffer.filled().last().is_some_and(|&last| last != b'\n') {
+        let behind = buffer.initialize_unfilled_to(buffer.remaining());
+        let octets = read_behind_urgent(stream.stream(), behind);
+        reader.feed(behind.get(..octets).unwrap_or_default());
+    }
+    Poll::Ready(Ok(read))
 }

@@ -2,9 +2,17 @@
 
 use std::io;
 
+use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+/// What lies behind the octets that a read has just brought, if the read ended before an urgent octet; 0 if nothing does.
+/// For who reads by `AsyncRead`, which would wait; see [`read_past_urgent`].
+pub(crate) fn read_behind_urgent(stream: &TcpStream, buffer: &mut [u8]) -> usize {
+    // The end is there for the next read, too; a reset looks like one then.
+    rustix::net::recv(stream, buffer, RecvFlags::DONTWAIT).map_or(0, |(octets, _)| octets)
+}
 
 /// Reads what is there, 0 being the end, from a connection that [`prepare_control`](crate::prepare_control) has set up.
 /// Safe to drop while it waits.

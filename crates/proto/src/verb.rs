@@ -132,7 +132,7 @@ verbs! {
     Prot "PROT" Must("C | P"), Connected, Some("PROT"), Later, Full, "RFC 2228 §3, RFC 4217 §9";
     Pwd "PWD" Nothing, LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
     Quit "QUIT" Nothing, Connected, None, Later, Full, "RFC 959 §4.1.1";
-    Rein "REIN" Nothing, Connected, None, Later, Full, "RFC 959 §4.1.1";
+    Rein "REIN" Nothing, Connected, None, Later, Partial("the control channel stays under TLS, which RFC 4217 §11 would end"), "RFC 959 §4.1.1";
     Rest "REST" Must("offset"), LoggedIn, Some("REST STREAM"), Later, Full, "RFC 959 §4.1.3, RFC 3659 §5";
     Retr "RETR" Must("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
     Rmd "RMD" Must("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3";
@@ -147,7 +147,7 @@ verbs! {
     Stou "STOU" May("path"), LoggedIn, None, Later, Full, "RFC 959 §4.1.3, RFC 1123 §4.1.2.9";
     Stru "STRU" Must("F"), LoggedIn, None, Later, Partial("file structure only; record and page are refused with 504"), "RFC 959 §4.1.2";
     Syst "SYST" Nothing, Connected, None, Later, Full, "RFC 959 §4.1.3";
-    Type "TYPE" Must("A | I | L 8"), LoggedIn, None, Later, Partial("ASCII non-print and image; EBCDIC is refused with 504"), "RFC 959 §4.1.2";
+    Type "TYPE" Must("A | I | L 8"), LoggedIn, None, Later, Partial("ASCII and image; carriage control and EBCDIC are refused with 504"), "RFC 959 §4.1.2";
     User "USER" Must("name"), Connected, None, Later, Full, "RFC 959 §4.1.1";
     Xcrc "XCRC" Must("path [first last]"), LoggedIn, Some("XCRC"), Later, Full, "field";
     Xmd5 "XMD5" Must("path [first last]"), LoggedIn, Some("XMD5"), Later, Full, "field";

@@ -15,7 +15,7 @@ use portway_proto::{Code, Command, Reply, ServerSession};
 use portway_vfs::{VPath, Vfs, VfsError};
 
 use crate::turns::{Kind, Turns};
-pub(crate) use outcome::{no_right, refusal};
+pub(crate) use outcome::{name_refusal, no_right, refusal};
 
 /// Somebody who is logged in, and where he stands.
 #[derive(Clone)]

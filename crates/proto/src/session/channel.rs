@@ -87,7 +87,7 @@ pub(super) fn wants_epsv() -> Reply {
     Reply::new(Code::PROTOCOL_NOT_SUPPORTED, "PASV has no form for IPv6, send EPSV (2).")
 }
 
-fn wrong_family(ours: Family) -> Reply {
+pub(super) fn wrong_family(ours: Family) -> Reply {
     // RFC 2428 §2: the list of usable protocols stands in brackets.
     Reply::new(
         Code::PROTOCOL_NOT_SUPPORTED,

@@ -25,6 +25,8 @@ pub(super) fn feat(session: &ServerSession) -> Reply {
             Verb::Hash if !policy.hashes.is_empty() => reply = reply.line(hash_line(session)),
             Verb::Mlst => reply = reply.line(session.facts().feat()),
             Verb::Mode => reply = reply.line("MODE B"),
+            // lftp makes links only where FEAT names it.
+            Verb::Site => reply = reply.line("SITE SYMLINK").line("SITE UTIME"),
             _ => {}
         }
     }

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::action::{Action, Channel, Policy, TransferKind, Verdict};
-use super::{channel::wants_epsv, features};
+use super::channel::{wants_epsv, wrong_family};
+use super::features;
 use crate::row::MlsxFacts;
 use crate::{
-    Algorithm, Announced, Class, Code, Command, Mode, ParseError, Phase, Protection, Reply, Representation,
-    Site, Support, Verb,
+    Algorithm, AnnounceError, Announced, Class, Code, Command, Family, Mode, ParseError, Phase, Protection,
+    Reply, Representation, Site, Support, Verb,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +139,9 @@ impl ServerSession {
         }
         match Command::parse(line) {
             Ok(command) => self.command(command),
+            Err(ParseError::Announce { why: AnnounceError::Family, .. }) if self.user().is_some() => {
+                self.refuse(wrong_family(Family::of(self.peer)))
+            }
             Err(ParseError::NotImplemented { verb: Verb::Prot, why }) => {
                 // RFC 4217 §9: levels S and E are 536.
                 self.refuse(Reply::new(Code::PROTECTION_NOT_SUPPORTED, format_args!("PROT: {why}.")))
@@ -182,6 +186,10 @@ impl ServerSession {
                 // RFC 7151 §3.1: HOST comes before USER.
                 reply(Code::BAD_SEQUENCE, "HOST comes before USER.")
             }
+            Command::Host(name) if !options::is_host(name) => reply(
+                Code::BAD_PARAMETER,
+                "HOST: expected a name, an IPv4 address, or an IPv6 address in brackets.",
+            ),
             Command::Host(_) => reply(Code::READY, "Host accepted."),
             Command::Lang(tag) => options::lang(tag),
             Command::Clnt(_) => reply(Code::OK, "Noted."),
@@ -418,6 +426,8 @@ impl ServerSession {
     fn refuse(&mut self, reply: Reply) -> Action<'static> {
         // It may have been an upload whose octets are under way.
         self.drop_kept();
+        // RNTO follows RNFR immediately (RFC 959 §4.1.3); a line with a fault parts them, too.
+        self.rename_from = None;
         if self.user().is_none() && reply.code().class() == Class::Permanent {
             self.refused += 1;
             if self.refused >= self.policy.unknown_before_login {

@@ -97,6 +97,41 @@ fn rein_brings_every_setting_back() {
 }
 
 #[test]
+fn host_takes_what_names_a_host_and_nothing_else() {
+    for name in
+        ["ftp.example.org", "example.org.", "b\u{fc}cher.example", "192.0.2.7", "[2001:db8::7]", "my_host"]
+    {
+        assert_eq!(code(&session(V4).line(format!("HOST {name}").as_bytes())), 220, "{name}");
+    }
+    // RFC 7151 §3.1: an IPv6 address stands in brackets.
+    for name in ["2001:db8::7", "[192.0.2.7]", "[]", "a b", "../a", "a..b", ".", "name!"] {
+        assert_eq!(code(&session(V4).line(format!("HOST {name}").as_bytes())), 501, "{name}");
+    }
+}
+
+#[test]
+fn a_protocol_nobody_knows_is_answered_by_the_one_that_works_here() {
+    for (peer, want) in [(V4, "use (1)"), (V6, "use (2)")] {
+        for line in ["EPSV 3", "EPRT |3|192.0.2.7|50000|"] {
+            let Action::Reply(reply) = logged_in(peer).line(line.as_bytes()) else { panic!("{line}") };
+            assert_eq!(reply.code().number(), 522);
+            assert!(text(&reply).contains(want), "RFC 2428 section 2: {reply:?}");
+        }
+    }
+    assert_eq!(code(&session(V4).line(b"EPRT |3|192.0.2.7|50000|")), 530);
+}
+
+#[test]
+fn a_line_with_a_fault_parts_rnfr_from_rnto() {
+    for line in ["RETR", "REST x", "FROB", "NOOP"] {
+        let mut session = logged_in(V4);
+        session.rename_from(b"a");
+        session.line(line.as_bytes());
+        assert_eq!(code(&session.line(b"RNTO b")), 503, "{line}");
+    }
+}
+
+#[test]
 fn babble_before_the_login_is_ended() {
     let mut session = session(V4);
     let lines = (0..1000).take_while(|_| matches!(session.line(b"FROB"), Action::Reply(_))).count();

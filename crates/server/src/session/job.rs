@@ -16,7 +16,7 @@ use portway_vfs::{Entry, Kind, Upload, VPath, VfsError, Write};
 use tokio::time::Instant;
 
 use crate::storage::listing::{Form as RowForm, Rows};
-use crate::storage::{User, listing, no_right, outcome, refusal};
+use crate::storage::{User, listing, name_refusal, no_right, outcome, refusal};
 
 /// Names that STOU tries before it gives up.
 const UNIQUE_NAMES: u32 = 10_000;
@@ -77,26 +77,28 @@ pub(super) async fn prepare(
                 return Err(Reply::new(Code::INVALID_RESTART, "An upload can be resumed in TYPE I only."));
             }
             if transfer.restart == 0 {
-                return store(user, name, Write::Replace).map_err(|error| refusal(name, &error));
+                return store(user, name, Write::Replace).map_err(|error| name_refusal(name, &error));
             }
             // It may have to copy all that comes before.
             let (owned, how) = (name.to_vec(), Write::At(transfer.restart));
             let begun = user.blocking(&user.turns.storage, move |user| store(user, &owned, how)).await;
-            begun.map_err(|error| refusal(name, &error))
+            begun.map_err(|error| name_refusal(name, &error))
         }
         TransferKind::Appe(name) => {
             may(Rights::APPEND)?;
             // REST and APPE: some clients send both to resume; the end of what is there is what counts.
-            store(user, name, Write::Append).map_err(|error| refusal(name, &error))
+            store(user, name, Write::Append).map_err(|error| name_refusal(name, &error))
         }
         TransferKind::Stou(name) => {
             may(Rights::WRITE)?;
             let name = name.unwrap_or(b"unique");
             let owned = name.to_vec();
             let found = user.blocking(&user.turns.storage, move |user| store_unique(user, &owned)).await;
-            found.map_err(|error| refusal(name, &error))
+            found.map_err(|error| name_refusal(name, &error))
         }
         TransferKind::List(arg) => list(user, RowForm::Long, arg.path, may(Rights::LIST)),
+        // RFC 959 §4.1.3 wants names and nothing else. `ls -l` of Windows' ftp.exe sends NLST -l, and vsftpd answers what is meant.
+        TransferKind::Nlst(arg) if arg.has(b'l') => list(user, RowForm::Long, arg.path, may(Rights::LIST)),
         TransferKind::Nlst(arg) => list(user, RowForm::Names, arg.path, may(Rights::LIST)),
         TransferKind::Mlsd(path) => list(user, RowForm::Facts(facts), path, may(Rights::LIST)),
     }

@@ -4,7 +4,7 @@ use portway_accounts::Rights;
 use portway_proto::{Code, Reply, quote};
 use portway_vfs::{Kind, VPath, VfsError};
 
-use super::{User, no_right, refusal};
+use super::{User, name_refusal, no_right, refusal};
 
 impl User {
     pub(super) fn change_directory(&mut self, arg: &[u8]) -> Reply {
@@ -117,7 +117,10 @@ impl User {
             }
             self.storage.rename(&source, &target)
         });
-        self.done(to, "is the name now", renamed)
+        match renamed {
+            Err(error) => name_refusal(to, &error),
+            Ok(()) => self.done(to, "is the name now", Ok(())),
+        }
     }
 
     /// COMB: the first name is the target, the others are appended to it and go.

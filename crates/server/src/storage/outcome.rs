@@ -10,7 +10,6 @@ pub(crate) fn code(error: &VfsError) -> Code {
         VfsError::Io(_) => Code::LOCAL_ERROR,
         VfsError::Full => Code::INSUFFICIENT_STORAGE,
         VfsError::Quota => Code::STORAGE_EXCEEDED,
-        VfsError::BadName | VfsError::NameTooLong => Code::NAME_NOT_ALLOWED,
         VfsError::BadOffset => Code::INVALID_RESTART,
         VfsError::BadTime => Code::BAD_PARAMETER,
         VfsError::Unsupported => Code::NOT_IMPLEMENTED,
@@ -23,6 +22,19 @@ pub(crate) fn refusal(name: &[u8], error: &VfsError) -> Reply {
     let mut text = name.to_vec();
     text.extend_from_slice(format!(": {error}.").as_bytes());
     Reply::octets(code(error), &text)
+}
+
+/// The same for a command that gives a name: 553 is for the name alone, and RFC 959 §5.4 has it for STOR, STOU, APPE and
+/// RNTO only.
+pub(crate) fn name_refusal(name: &[u8], error: &VfsError) -> Reply {
+    match error {
+        VfsError::BadName | VfsError::NameTooLong => {
+            let mut text = name.to_vec();
+            text.extend_from_slice(format!(": {error}.").as_bytes());
+            Reply::octets(Code::NAME_NOT_ALLOWED, &text)
+        }
+        other => refusal(name, other),
+    }
 }
 
 /// What a user without the right for it hears.

@@ -1,5 +1,7 @@
 //! OPTS (RFC 2389 §4) and LANG (RFC 2640 §4).
 
+use std::net::Ipv6Addr;
+
 use super::{ServerSession, reply};
 use crate::row::MlsxFacts;
 use crate::session::Action;
@@ -62,4 +64,21 @@ pub(super) fn lang(tag: Option<&[u8]>) -> Action<'static> {
         }
         Some(_) => reply(Code::PARAMETER_NOT_IMPLEMENTED, "LANG: only EN is served."),
     }
+}
+
+/// Whether HOST may name it: a domain name, also in UTF-8, an IPv4 address, or an IPv6 address in brackets
+/// (RFC 7151 §3.1).
+pub(super) fn is_host(name: &[u8]) -> bool {
+    let name = name.trim_ascii();
+    if let Some(literal) = name.strip_prefix(b"[") {
+        let inside = literal.strip_suffix(b"]").and_then(|inside| std::str::from_utf8(inside).ok());
+        return inside.is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok());
+    }
+    let label = |label: &[u8]| {
+        !label.is_empty()
+            && label
+                .iter()
+                .all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(octet) || *octet >= 0x80)
+    };
+    name.len() <= 255 && name.strip_suffix(b".").unwrap_or(name).split(|&octet| octet == b'.').all(label)
 }
