@@ -1,6 +1,6 @@
 //! Listings: MLSD where the server has it, LIST where it has not.
 
-use portway_data::Progress;
+use portway_data::{Failure, Progress};
 use portway_proto::client::{DataEnd, Evidence, Judgement, found_nothing, says_empty};
 use portway_proto::row::{ListRow, RowFormat, RowKind, RowParser};
 use portway_proto::{Representation, Timestamp, printable};
@@ -90,6 +90,11 @@ impl Connection {
             // No size tells; what the server ended properly on either channel is whole.
             Judgement::Complete | Judgement::CompleteByProof => {}
             Judgement::Ask if done.end == DataEnd::Unfinished => {}
+            // An empty directory, which no server has to open a data connection for. A silent one is none.
+            Judgement::Ask
+                if done.octets == 0
+                    && matches!(reply, Some(200..300))
+                    && !matches!(done.failure, Some(Failure::Stalled { .. })) => {}
             _ => {
                 return Err(match (done.failure, done.control) {
                     (Some(failure), _) => Error::new(Phase::Transfer, failure),

@@ -123,3 +123,31 @@ async fn a_tree_that_holds_itself_comes_to_an_end() {
     assert!(heard.iter().any(|line| line.contains("a loop of links")), "{heard:?}");
     assert!(!folder.path().join("a/a/a").exists());
 }
+
+#[tokio::test]
+async fn a_226_alone_is_no_file() {
+    let fake = Fake::start(Habit::SaysDone, &[("f", bytes(3, 100))]);
+    let mut quick = Settings { tls: TlsChoice::Off, attempts: 2, ..Settings::default() };
+    (quick.timeouts.stall, quick.timeouts.data_accept) =
+        (Duration::from_millis(500), Duration::from_millis(500));
+    let mut connection = Connection::open(&target(&fake), Arc::new(quick)).await.unwrap();
+    let (folder, local) = here();
+    std::fs::write(folder.path().join("f"), "the old one").unwrap();
+    let got = connection.get(b"f", &local, &name("f"), GetOptions::default(), &Progress::new()).await;
+    assert!(got.is_err(), "{got:?}");
+    assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), b"the old one");
+}
+
+#[tokio::test]
+async fn replies_too_many_are_not_taken_for_those_to_the_next_commands() {
+    let content = bytes(4, 100_000);
+    let fake = Fake::start(Habit::Stammers, &[("f", content.clone())]);
+    let mut connection = Connection::open(&target(&fake), settings()).await.unwrap();
+    for round in 0..2 {
+        let (folder, local) = here();
+        connection.get(b"f", &local, &name("f"), GetOptions::default(), &Progress::new()).await.unwrap();
+        assert!(std::fs::read(folder.path().join("f")).unwrap() == content, "{round}");
+    }
+    assert_eq!(fake.saw("USER"), 1, "the session stays in step");
+    assert_eq!(fake.saw("RETR"), 2);
+}

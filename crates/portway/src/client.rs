@@ -138,6 +138,11 @@ async fn dispatch(command: ClientCommand) -> Result<ExitCode> {
     }
 }
 
+/// What URLs name; a slip in one of them is told before anything is done.
+pub(crate) fn targets(urls: &[String]) -> Result<Vec<Target>> {
+    urls.iter().map(|url| Target::parse(url).with_context(|| url.clone())).collect()
+}
+
 /// Sessions by server and account, so that several URLs of one server share one.
 pub(crate) struct Sessions<'a> {
     connect: &'a ConnectArgs,
@@ -182,8 +187,7 @@ impl<'a> Sessions<'a> {
 async fn rm(args: RmArgs) -> Result<ExitCode> {
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let mut sessions = Sessions::new(&args.connect, &teller);
-    for url in &args.urls {
-        let target = Target::parse(url).with_context(|| url.clone())?;
+    for target in targets(&args.urls)? {
         let result = match sessions.of(&target).await? {
             Ok(connection) if args.recursive => match connection.facts(&target.path).await {
                 // Without MLST it is tried as a directory and then as a file.
@@ -209,8 +213,7 @@ async fn rm(args: RmArgs) -> Result<ExitCode> {
 async fn mkdir(args: MkdirArgs) -> Result<ExitCode> {
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let mut sessions = Sessions::new(&args.connect, &teller);
-    for url in &args.urls {
-        let target = Target::parse(url).with_context(|| url.clone())?;
+    for target in targets(&args.urls)? {
         let result = match sessions.of(&target).await? {
             Ok(connection) => connection.make_dir(&target.path).await,
             Err(error) => Err(error),

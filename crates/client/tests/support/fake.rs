@@ -74,6 +74,10 @@ pub(crate) enum Habit {
     ListsNoise,
     /// Every directory holds itself, twice.
     Loops,
+    /// Says 226 to RETR and opens no data connection, nor tells sizes.
+    SaysDone,
+    /// Answers TYPE three times.
+    Stammers,
 }
 
 impl Habit {
@@ -241,6 +245,9 @@ impl Session {
                 }
             }
             "FEAT" => "211-features\r\n SIZE\r\n REST STREAM\r\n211 end".to_owned(),
+            "SIZE" if self.habit == Habit::SaysDone => "500 what".to_owned(),
+            "RETR" if self.habit == Habit::SaysDone => "226 done".to_owned(),
+            "TYPE" if self.habit == Habit::Stammers => "200 ok\r\n200 ok\r\n200 ok".to_owned(),
             "TYPE" | "NOOP" | "OPTS" => "200 ok".to_owned(),
             "SIZE" => match self.files.lock().unwrap().get(arg) {
                 Some(content) => {

@@ -123,3 +123,18 @@ fn a_server_that_wants_every_data_connection_proven_gets_proof_for_every_command
     }
     Ok(())
 }
+
+#[test]
+fn a_slip_in_one_url_is_told_before_anything_is_done() -> Result<()> {
+    let site = Site::new()?;
+    site.subject.tree.write("good.txt", b"x")?;
+    let good = site.url("good.txt")?;
+    for slip in ["http://example.org/x", &site.url("a%zz")?, &site.url("folder/")?] {
+        let done = site.portway(&["get", &good, slip])?.run()?;
+        ensure!(done.code == Some(2) && done.text().contains(slip), "{done}");
+        ensure!(!site.home.has("good.txt"), "{slip}: {done}");
+    }
+    let done = site.portway(&["rm", &good, "http://example.org/x"])?.run()?;
+    ensure!(done.code == Some(2) && site.subject.tree.has("good.txt"), "{done}");
+    Ok(())
+}

@@ -12,10 +12,10 @@ use portway_proto::client::{Evidence, Judgement};
 use portway_proto::row::ListRow;
 use portway_vfs::{LinkPolicy, LocalFs, VPath};
 
-use super::Sessions;
 use super::args::ConnectArgs;
 use super::tell::Teller;
 use super::underway;
+use super::{Sessions, targets};
 
 /// `get`.
 #[derive(Debug, Args)]
@@ -125,9 +125,11 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
     }
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let mut sessions = Sessions::new(&args.connect, &teller);
-    for url in &args.urls {
-        let target = Target::parse(url).with_context(|| url.clone())?;
+    let targets = targets(&args.urls)?;
+    for (target, url) in targets.iter().zip(&args.urls) {
         ensure!(!target.directory, "{url} names a directory; use portway mirror");
+    }
+    for target in targets {
         let (folder, name) = place(&args.output, &target, args.urls.len())?;
         let local =
             LocalFs::open(&folder, LinkPolicy::InRoot).with_context(|| folder.display().to_string())?;
@@ -285,8 +287,7 @@ fn standard_input() -> io::Result<std::fs::File> {
 pub(crate) async fn cat(args: CatArgs) -> Result<ExitCode> {
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let mut sessions = Sessions::new(&args.connect, &teller);
-    for url in &args.urls {
-        let target = Target::parse(url).with_context(|| url.clone())?;
+    for target in targets(&args.urls)? {
         let result = match sessions.of(&target).await? {
             Err(error) => Err(error),
             Ok(connection) => cat_one(connection, &target).await,
@@ -302,7 +303,9 @@ pub(crate) async fn cat(args: CatArgs) -> Result<ExitCode> {
 /// What was written cannot be taken back, so a broken transfer is not begun again.
 pub(super) async fn cat_one(connection: &mut Connection, target: &Target) -> Result<(), Error> {
     let image = target.representation == portway_proto::Representation::Image;
-    let expected = if image { connection.size(&target.path).await? } else { None };
+    // What is made as it is read has the size 0 with many servers.
+    let size = if image { connection.size(&target.path).await? } else { None };
+    let expected = size.filter(|&size| size > 0);
     let mut out = io::stdout();
     let mut sink = |octets: &[u8]| out.write_all(octets);
     let progress = Progress::new();

@@ -33,6 +33,8 @@ pub struct ClientSession {
     next: u64,
     /// The last final reply ended a transfer, so that a second one like it may follow.
     after_transfer: bool,
+    /// The code of the last final reply.
+    said: u16,
     closing: bool,
     representation: Option<Representation>,
     mode: Option<Mode>,
@@ -105,6 +107,7 @@ impl ClientSession {
             waiting: VecDeque::from([Waiting { id: CommandId::GREETING, verb: None }]),
             next: 1,
             after_transfer: false,
+            said: 0,
             closing: false,
             representation: None,
             mode: Some(Mode::Stream),
@@ -229,7 +232,8 @@ impl ClientSession {
             return if surplus { Event::Surplus(reply) } else { Event::Unsolicited(reply) };
         };
         let greeting = id == CommandId::GREETING;
-        if self.after_transfer && is_surplus(verb, reply.code) && !greeting {
+        let doubled = reply.code == 200 && self.said == 200 && verb.is_some_and(has_own_code);
+        if (doubled || self.after_transfer && is_surplus(verb, reply.code)) && !greeting {
             return Event::Surplus(reply);
         }
         if reply.code == 200
@@ -244,6 +248,7 @@ impl ClientSession {
         if last {
             self.waiting.pop_front();
             self.after_transfer = class == 2 && verb.is_some_and(moves_data);
+            self.said = reply.code;
             self.failed(verb, class);
         }
         Event::Answer(Answer { id, verb, last, fits: fits(verb, greeting, reply.code), reply })
@@ -291,6 +296,11 @@ pub fn line(command: &Command<'_>) -> Vec<u8> {
 fn moves_data(verb: Verb) -> bool {
     use Verb::{Appe, List, Mlsd, Nlst, Retr, Stor, Stou};
     matches!(verb, Retr | Stor | Appe | Stou | List | Nlst | Mlsd)
+}
+
+/// Whether success has a code of its own, so that a second 200 behind another cannot be meant.
+fn has_own_code(verb: Verb) -> bool {
+    matches!(verb, Verb::Pasv | Verb::Epsv | Verb::Size | Verb::Mdtm | Verb::Pwd)
 }
 
 /// A second 226 or 250 after a transfer, where the command that waits cannot have got it.

@@ -64,8 +64,9 @@ impl Evidence {
             None if !self.upload => match (self.end, good) {
                 (DataEnd::Never, Some(false)) => Judgement::Refused,
                 (DataEnd::Clean, Some(true)) => Judgement::Complete,
-                // Reset after the final reply with nothing sent: how some servers end an empty listing.
-                (DataEnd::Broken | DataEnd::Never, Some(true)) if self.reached == 0 => Judgement::Complete,
+                // Reset after the final reply with nothing sent is how some servers end an empty listing. It may as
+                // well be a file of which nothing came.
+                (DataEnd::Broken | DataEnd::Never, Some(true)) if self.reached == 0 => Judgement::Ask,
                 (DataEnd::Unfinished, Some(true)) | (DataEnd::Clean, None | Some(false)) => Judgement::Ask,
                 _ => Judgement::Incomplete,
             },
