@@ -23,6 +23,7 @@ use super::tell::Teller;
 mod complete;
 mod files;
 mod jobs;
+mod table;
 mod verbs;
 mod words;
 
@@ -211,7 +212,7 @@ impl Shell {
     /// Does a line; once more on a new connection where the old one was lost meanwhile and that can do no harm.
     async fn attempt(&mut self, line: &Line) -> Result<Then, Trouble> {
         match self.verb(line).await {
-            Err(Trouble::Client(error)) if error.ends_session() && verbs::may_be_repeated(line.verb()) => {
+            Err(Trouble::Client(error)) if error.ends_session() && table::may_be_repeated(line.verb()) => {
                 self.teller.line("the connection was lost; connecting again");
                 self.verb(line).await
             }

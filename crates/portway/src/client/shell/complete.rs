@@ -15,7 +15,7 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 use tokio::sync::Mutex;
 
-use super::verbs;
+use super::table;
 use super::words::quoted;
 
 /// How long a listing for the completion may take: somebody has a finger on the key.
@@ -131,11 +131,11 @@ impl Completer for Names {
         let (start, word) = last_word(before);
         let pair = |display: &str, replacement: String| Pair { display: display.to_owned(), replacement };
         if before.get(..start).is_some_and(|head| head.trim().is_empty()) {
-            let fitting = verbs::names().into_iter().filter(|verb| verb.starts_with(&word));
+            let fitting = table::names().into_iter().filter(|verb| verb.starts_with(&word));
             return Ok((start, fitting.map(|verb| pair(verb, format!("{verb} "))).collect()));
         }
         let verb = before.split_whitespace().next().unwrap_or_default();
-        if verb.starts_with('!') || verbs::takes_local_names(verb) {
+        if verb.starts_with('!') || table::takes_local_names(verb) {
             return FilenameCompleter::new().complete_path(line, at);
         }
         let cut = word.rfind('/').map_or(0, |slash| slash + 1);
