@@ -84,7 +84,7 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
     }
     let broker = Broker::new(BrokerConfig { pinholes: filter.pinholes, ..service.broker(own)? })
         .context("passive ports")?;
-    let local = LocalFs::open(&root, LinkPolicy::InRoot).context("storage")?;
+    let local = LocalFs::open(&root, LinkPolicy::InRoot).context("storage")?.umask(umask(settings.umask));
     let storage: Arc<dyn Vfs> =
         if settings.read_only { Arc::new(local.read_only()) } else { Arc::new(local) };
     let parts = Parts {
@@ -126,6 +126,17 @@ async fn serve(settings: Settings, run_as: Option<RunAs>, confined: bool) -> Res
     let clean = server.serve(ports.listeners).await;
     watching.abort();
     Ok(stopped(&log, clean))
+}
+
+/// What new files do not get. The process's own is what folders are made by, so the two are one.
+fn umask(wanted: Option<args::Umask>) -> u32 {
+    use rustix::fs::Mode;
+    use rustix::process::umask;
+    // It can only be read by setting it.
+    let wanted =
+        wanted.map_or_else(|| umask(Mode::RWXG | Mode::RWXO), |wanted| Mode::from_raw_mode(wanted.0));
+    umask(wanted);
+    wanted.as_raw_mode() & 0o777
 }
 
 /// Takes the users and the certificate files anew; bad ones change nothing.

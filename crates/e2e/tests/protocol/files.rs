@@ -1,6 +1,6 @@
 //! Nothing outside the folder, whatever it is called.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use anyhow::{Result, ensure};
 use portway_e2e::{Control, Tree};
@@ -272,5 +272,20 @@ fn site_commands_that_change_something_are_answered_by_200() -> Result<()> {
     }
     control.expect("SITE CHMOD 600 none", 550)?;
     control.expect("SITE SYMLINK file link", 550)?;
+    Ok(())
+}
+
+#[test]
+fn new_files_and_folders_have_the_mode_that_the_umask_leaves() -> Result<()> {
+    for (umask, file, folder) in [("027", 0o640, 0o750), ("002", 0o664, 0o775)] {
+        let subject = subject(&["--umask", umask])?;
+        let mut control = subject.session()?;
+        control.store("STOR file", b"contents")?;
+        control.expect("MKD folder", 257)?;
+        for (name, wanted) in [("file", file), ("folder", folder)] {
+            let mode = std::fs::metadata(subject.tree.at(name))?.permissions().mode() & 0o7777;
+            ensure!(mode == wanted, "{name}: {mode:o} with umask {umask}");
+        }
+    }
     Ok(())
 }

@@ -24,6 +24,9 @@ pub(crate) struct ServeArgs {
     /// Refuse every change
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Permission bits that new files and folders do not get, in octal [default: the umask of the process]
+    #[arg(long, value_name = "OCTAL")]
+    pub(crate) umask: Option<Umask>,
     /// Check client certificates against these authorities, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
@@ -83,6 +86,28 @@ impl FromStr for UserArg {
             return Err("expected NAME or NAME:PASSWORD".to_owned());
         }
         Ok(Self { name: name.to_owned(), password })
+    }
+}
+
+/// `--umask 022`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Umask(pub(crate) u32);
+
+impl FromStr for Umask {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777);
+        bits.map(Self).ok_or_else(|| "expected three octal digits, such as 022 or 007".to_owned())
+    }
+}
+
+impl TryFrom<String> for Umask {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
-use super::args::{PinholesArg, ServeArgs};
+use super::args::{PinholesArg, ServeArgs, Umask};
 use super::users::UserEntry;
 use crate::service::{Service, read};
 
@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) users_by_flags: bool,
     pub(crate) anonymous: bool,
     pub(crate) read_only: bool,
+    pub(crate) umask: Option<Umask>,
     pub(crate) client_ca: Option<PathBuf>,
     pub(crate) ccc: bool,
     pub(crate) advertise_mode_z: bool,
@@ -41,6 +42,7 @@ struct File {
     users: Vec<UserEntry>,
     anonymous: bool,
     read_only: bool,
+    umask: Option<Umask>,
     client_ca: Option<PathBuf>,
     ccc: bool,
     advertise_mode_z: bool,
@@ -87,6 +89,7 @@ impl Settings {
             users,
             users_by_flags: by_flags,
             read_only: args.read_only || file.read_only,
+            umask: args.umask.or(file.umask),
             client_ca: args.client_ca.or(file.client_ca),
             ccc: args.ccc || file.ccc,
             advertise_mode_z: args.advertise_mode_z || file.advertise_mode_z,
