@@ -1,6 +1,6 @@
 //! What was seen of an FTP session goes in; who is to blame, how sure that is, and what cures it come out.
 //!
-//! No socket, file or clock: `portway doctor` gathers the [`Evidence`], [`judge`] looks at it, and every
+//! No socket, file or clock: `portway doctor` gathers the [`Evidence`], [`judge()`] looks at it, and every
 //! culprit has a test by table. [`firewall`] does the same for rules: a packet and a ruleset go in, the rule
 //! that drops it comes out.
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::field::{inside, until};
 use crate::lab::{GATE, OTHER_CLIENT, at};
-use crate::words::{Dialogue, SOON, Stage, at_once};
+use crate::words::{SOON, Stage, at_once};
 
 /// Both families, as rule 34 wants it.
 pub(crate) const BOTH: [usize; 2] = [0, 1];
@@ -159,7 +159,7 @@ rules! {
         } else {
             &["229 (|||70536|)", "229 (|||4294972296|)", "229 (|||005000|)"]
         };
-        refused(&mut d, active, passive);
+        d.refuses(active, passive);
     }
 
     rule_09_anything_but_plain_digits_is_refused_aloud |stage, family| {
@@ -201,7 +201,7 @@ rules! {
         } else {
             &["229 (|||+5000|)", "229 (|||0x1388|)", "229 (||| 5000|)", "229 (ok)", "229 nothing"]
         };
-        refused(&mut d, active, passive);
+        d.refuses(active, passive);
     }
 
     rule_10_a_foreign_address_is_refused_as_a_bounce |stage, family| {
@@ -469,29 +469,6 @@ rules! {
         });
         d.is_alive();
     }
-}
-
-/// Says each of the client's announcements, and lets the server answer with each of its own: all are refused within a
-/// second and open nothing, and the dialogue goes on.
-fn refused(d: &mut Dialogue<'_>, active: &[&str], passive: &[&str]) {
-    for line in active {
-        at_once(line, || {
-            d.client.say(line);
-            let reply = d.client.line().unwrap();
-            assert!(reply.starts_with("501") || reply.starts_with("500"), "{line:?} got {reply:?}");
-        });
-        assert_eq!(d.holes(), 0, "{line:?}");
-    }
-    for line in passive {
-        at_once(line, || {
-            d.client.say(d.passive());
-            d.server.hears(d.passive());
-            d.server.say(line);
-            d.client.hears("425");
-        });
-        assert_eq!(d.holes(), 0, "{line:?}");
-    }
-    d.is_alive();
 }
 
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {

@@ -242,6 +242,29 @@ impl Dialogue<'_> {
     pub(crate) fn is_alive(&mut self) {
         self.exchange("NOOP", "200 Fine.");
     }
+
+    /// Says each of the client's announcements, and lets the server answer with each of its own: all are refused within a
+    /// second and open nothing, and the dialogue goes on.
+    pub(crate) fn refuses(&mut self, active: &[&str], passive: &[&str]) {
+        for line in active {
+            at_once(line, || {
+                self.client.say(line);
+                let reply = self.client.line().unwrap();
+                assert!(reply.starts_with("501") || reply.starts_with("500"), "{line:?} got {reply:?}");
+            });
+            assert_eq!(self.holes(), 0, "{line:?}");
+        }
+        for line in passive {
+            at_once(line, || {
+                self.client.say(self.passive());
+                self.server.hears(self.passive());
+                self.server.say(line);
+                self.client.hears("425");
+            });
+            assert_eq!(self.holes(), 0, "{line:?}");
+        }
+        self.is_alive();
+    }
 }
 
 /// Connects from an address of choice.
