@@ -229,6 +229,19 @@ fn restart_offsets_out_of_range_are_refused_and_make_no_giant_file() -> Result<(
     // Exactly at the end there are no octets, in order.
     control.expect("REST 10", 350)?;
     ensure!(control.fetch("RETR file")?.is_empty());
+    // What is appended leaves no gap.
+    control.expect("TYPE I", 200)?;
+    for beyond in ["11", "9223372036854775807"] {
+        control.expect(format!("REST {beyond}"), 350)?;
+        let to = control.epsv()?;
+        let data = control.join(to)?;
+        // It holds for the next command only, and EPSV was one.
+        control.expect(format!("REST {beyond}"), 350)?;
+        let reply = control.say("APPE file")?;
+        ensure!(matches!(reply.code, 501 | 554), "REST {beyond} and APPE: «{reply}»");
+        drop(data);
+        ensure!(subject.tree.read("file")? == b"0123456789");
+    }
     // And the offset holds for one transfer only.
     control.expect("REST 4", 350)?;
     ensure!(control.fetch("RETR file")? == b"456789");

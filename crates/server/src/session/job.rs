@@ -86,7 +86,11 @@ pub(super) async fn prepare(
         }
         TransferKind::Appe(name) => {
             may(Rights::APPEND)?;
-            // REST and APPE: some clients send both to resume; the end of what is there is what counts.
+            // REST and APPE: some clients send both to resume; the end of what is there is what counts. Who believes
+            // that there is more would leave a gap.
+            if transfer.representation == Representation::Image && transfer.restart > stored(user, name) {
+                return Err(name_refusal(name, &VfsError::BadOffset));
+            }
             store(user, name, Write::Append).map_err(|error| name_refusal(name, &error))
         }
         TransferKind::Stou(name) => {
@@ -181,6 +185,13 @@ fn store(user: &User, name: &[u8], how: Write) -> Result<Prepared, VfsError> {
     }
     let announce = [b"Ready to receive ", name, b"."].concat();
     Ok(Prepared { job: Job::Receive(upload), announce, path, stored_as: None })
+}
+
+/// Octets that APPE may go on behind: of the file, or of what arrived of a broken upload.
+fn stored(user: &User, name: &[u8]) -> u64 {
+    let Ok(path) = user.path(name) else { return 0 };
+    let there = [user.storage.partial(&path), user.storage.stat(&path).ok()];
+    there.into_iter().flatten().map(|entry| entry.size).max().unwrap_or(0)
 }
 
 /// STOU (RFC 1123 §4.1.2.9): the 150 names the file as `FILE: name`.
