@@ -78,11 +78,15 @@ impl Connection {
         if !joined {
             match self.send_parts(file, &parts, options, progress).await {
                 Ok(resumed) => resumed_at = resumed,
-                Err(error) if error.temper() == Temper::Never => {
+                Err(Lost { unopened: true, error }) => {
+                    say(&format!("no session for the parts ({error}): the file goes up in one piece"));
+                    return self.put(file, path, options, progress).await;
+                }
+                Err(Lost { error, .. }) if error.temper() == Temper::Never => {
                     self.sweep(&parts, &draft).await;
                     return Err(error);
                 }
-                Err(error) => {
+                Err(Lost { error, .. }) => {
                     let last = parts.last().map(|part| printable(&part.name)).unwrap_or_default();
                     let count = parts.len();
                     say(&format!(
@@ -119,11 +123,12 @@ impl Connection {
         parts: &Arc<Vec<Part>>,
         options: PutOptions,
         progress: &Progress,
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, Lost> {
         let (next, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(Progress::new()));
         let mut sessions: JoinSet<Result<(usize, u64), Lost>> = JoinSet::new();
         for _ in 0..parts.len() {
-            let file = file.try_clone().map_err(|error| Error::local("the file", error))?;
+            let file = file.try_clone().map_err(|error| Error::local("the file", error));
+            let file = file.map_err(|error| Lost { unopened: false, error })?;
             let (parts, next, counted) = (Arc::clone(parts), Arc::clone(&next), Arc::clone(&counted));
             let (target, settings) = (self.target().clone(), Arc::clone(self.settings()));
             sessions.spawn(async move {
@@ -139,7 +144,7 @@ impl Connection {
                 Ok((stored, resumed))
             });
         }
-        let (mut stored, mut resumed, mut shown, mut failure) = (0, 0, 0, None);
+        let (mut stored, mut resumed, mut shown, mut failure) = (0, 0, 0, None::<Lost>);
         loop {
             let ended = timeout(TICK, sessions.join_next()).await;
             let octets = counted.octets();
@@ -148,16 +153,20 @@ impl Connection {
             match ended {
                 Err(_) => {}
                 Ok(None) => break,
-                Ok(Some(Ok(Ok((parts, octets))))) => {
-                    stored += parts;
+                Ok(Some(Ok(Ok((done, octets))))) => {
+                    stored += done;
                     resumed += octets;
+                    if stored == parts.len() {
+                        // Who is still looking for a session comes too late.
+                        sessions.abort_all();
+                    }
                 }
                 Ok(Some(Ok(Err(lost)))) => {
                     // A server that allows fewer sessions than there are parts takes them in turn.
                     if !lost.unopened {
                         sessions.abort_all();
                     }
-                    failure = failure.filter(|_| lost.unopened).or(Some(lost.error));
+                    failure = failure.filter(|_| lost.unopened).or(Some(lost));
                 }
                 // Aborted.
                 Ok(Some(Err(_))) => {}

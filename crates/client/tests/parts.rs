@@ -68,11 +68,15 @@ async fn the_parts_become_one_file_in_place_of_the_old_one_and_go() {
 
 #[tokio::test]
 async fn where_joining_fails_the_file_goes_up_in_one_piece_and_it_is_said_once() {
-    for (habit, says) in [(Habit::RefusesComb, "502 not for you"), (Habit::JoinsHalf, "of 5000003 octets")] {
+    for (habit, says) in [
+        (Habit::RefusesComb, "502 not for you"),
+        (Habit::JoinsHalf, "of 5000003 octets"),
+        (Habit::JoinsForOne, "too many connections"),
+    ] {
         let content = bytes(1, LENGTH);
         let fake = Fake::start(habit, &[("up", bytes(2, 300))]);
-        // Going on with the old file would be wrong here.
-        let options = PutOptions { resume: true, ..PutOptions::default() };
+        // Going on with the old file would be wrong where parts have gone up.
+        let options = PutOptions { resume: habit != Habit::JoinsForOne, ..PutOptions::default() };
         let (stored, told, _) = put_to(&fake, &content, options).await;
         stored.unwrap_or_else(|error| panic!("{habit:?}: {error}"));
         assert!(fake.files.lock().unwrap().get("up") == Some(&content), "{habit:?}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// What it does wrong.
@@ -60,6 +61,8 @@ pub(crate) enum Habit {
     JoinsHalf,
     /// Joins files, and closes before it says so.
     JoinsMutely,
+    /// Joins files, and has room for one session.
+    JoinsForOne,
     /// Joins files, and has room for two sessions.
     JoinsForTwo,
     /// Takes REST and begins at 0 all the same.
@@ -83,7 +86,7 @@ pub(crate) enum Habit {
 impl Habit {
     fn has_comb(self) -> bool {
         use Habit::*;
-        matches!(self, Joins | RefusesComb | JoinsHalf | JoinsMutely | JoinsForTwo)
+        matches!(self, Joins | RefusesComb | JoinsHalf | JoinsMutely | JoinsForOne | JoinsForTwo)
     }
 }
 
@@ -104,14 +107,20 @@ impl Fake {
             Arc::new(Mutex::new(files.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let first = Arc::new(Mutex::new(true));
-        let sessions = Arc::new(());
+        let places = match habit {
+            Habit::JoinsForOne => 1,
+            Habit::JoinsForTwo => 2,
+            _ => 1000,
+        };
+        let places = Arc::new(AtomicUsize::new(places));
         let fake = Self { at, seen: Arc::clone(&seen), files: Arc::clone(&files) };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (files, seen, first) = (Arc::clone(&files), Arc::clone(&seen), Arc::clone(&first));
-                let here = Arc::clone(&sessions);
+                let places = Arc::clone(&places);
                 std::thread::spawn(move || {
-                    if habit == Habit::JoinsForTwo && Arc::strong_count(&here) > 3 {
+                    let place = places.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(1));
+                    if place.is_err() {
                         let _ = (&stream).write_all(b"421 too many connections\r\n");
                         return;
                     }
@@ -128,6 +137,7 @@ impl Fake {
                         _fill: Vec::new(),
                     }
                     .run(stream);
+                    places.fetch_add(1, Relaxed);
                 });
             }
         });
