@@ -132,6 +132,8 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
+        // Outside, these links and what a test does to the packet filter would be the machine's own.
+        assert!(std::env::var_os("PORTWAY_LAB_INSIDE").is_some(), "a lab is made by `inside` alone");
         let lab = Self { client: Host::new(), server: Host::new() };
         run("ip link set lo up");
         for (host, link, net) in [(&lab.client, "cli", 1), (&lab.server, "srv", 2)] {
