@@ -128,12 +128,12 @@ fn a_server_cannot_smuggle_replies() {
 
 #[test]
 fn a_server_that_talks_without_end_is_left() {
-    let endless: &'static str = format!("{}200 Ok", "100 Wait\r\n".repeat(5000)).leak();
-    let patient: &'static str = format!("{}200 Ok", "100 Wait\r\n".repeat(50)).leak();
+    let endless: &'static str = format!("{}213 5", "100 Wait\r\n".repeat(5000)).leak();
+    let patient: &'static str = format!("{}213 5", "100 Wait\r\n".repeat(50)).leak();
     let rows = vec![("SIZE", patient), ("MDTM", endless)].leak();
     let proxy = crate::world::forward(&[]);
     let mut control = through(&proxy, Scripted::start(rows).at);
-    control.expect("SIZE f", 200).unwrap();
+    control.expect("SIZE f", 213).unwrap();
     control.expect("MDTM f", 421).unwrap();
 }
 
