@@ -152,6 +152,12 @@ impl Connection {
         if !last {
             return true;
         }
+        // Servers that read commands while a transfer runs and refuse them (ProFTPD in active mode): from here on
+        // no reply belongs to the command that it seems to answer.
+        if is_out_of_turn(&reply) {
+            self.learn_no_pipelining();
+            return false;
+        }
         if let Some(flight) = batch.flights.iter_mut().find(|flight| flight.way == id) {
             if batch.trial && reply.code >= 400 {
                 self.learn_no_active(way, &String::from_utf8_lossy(&reply.lines.concat()));
@@ -168,9 +174,18 @@ impl Connection {
             return false;
         }
         let moved = match flight.data {
-            Some(data) if reply.code < 400 => {
-                let moved = data.ended(self.settings().timeouts.final_reply).await;
-                moved.filter(|_| !flight.doubtful)
+            Some(data) if reply.code < 400 && !flight.doubtful => {
+                // The server had its connection before it said that it is done; a moment for the task to see it.
+                let awaited = data.is_awaited();
+                let limit =
+                    if awaited { self.data_budget(QUIET) } else { self.settings().timeouts.final_reply };
+                let moved = data.ended(limit.min(self.settings().timeouts.final_reply)).await;
+                if awaited && moved.is_none() {
+                    self.learn_no_pipelining();
+                    alone.push(flight.job);
+                    return false;
+                }
+                moved
             }
             Some(data) => {
                 data.abort();
@@ -266,6 +281,12 @@ impl Connection {
         };
         true
     }
+}
+
+/// Whether a command came while a transfer ran, and the server would rather have had it later.
+fn is_out_of_turn(reply: &RawReply) -> bool {
+    let text = reply.lines.concat().to_ascii_lowercase();
+    reply.code == 450 && text.windows(b"in progress".len()).any(|words| words == b"in progress")
 }
 
 impl<T> Batch<T> {

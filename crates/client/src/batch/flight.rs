@@ -1,6 +1,8 @@
 //! A file on its way, and its data.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portway_data::{
@@ -27,11 +29,13 @@ pub(super) struct Flight<T> {
 pub(super) struct Data {
     task: JoinHandle<Moved>,
     sight: Option<Sight>,
+    /// The server's connection has come, where it makes one.
+    came: Option<Arc<AtomicBool>>,
 }
 
 impl Data {
     fn of(work: impl Future<Output = Moved> + Send + 'static) -> Self {
-        Self { task: tokio::spawn(work), sight: None }
+        Self { task: tokio::spawn(work), sight: None, came: None }
     }
 
     /// Over a plain connection to a passive port.
@@ -58,12 +62,18 @@ impl Data {
         start: Start,
         options: Options<'static>,
     ) -> Self {
-        Self::of(async move {
+        let came = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&came);
+        let work = async move {
             match listening.accept(peer, options.stall).await {
-                Ok(link) => move_octets(link, tls, start, options).await,
+                Ok(link) => {
+                    tells.store(true, Ordering::Relaxed);
+                    move_octets(link, tls, start, options).await
+                }
                 Err(_) => Moved { end: DataEnd::Never, ..Moved::failed() },
             }
-        })
+        };
+        Self { came: Some(came), ..Self::of(work) }
     }
 
     /// What has moved, now that the server says that it is over.
@@ -80,6 +90,11 @@ impl Data {
     /// Whether the connection that we began does not stand yet.
     pub(super) fn is_missing(&self) -> bool {
         self.sight.as_ref().is_some_and(Sight::is_missing)
+    }
+
+    /// Whether the server was to connect to us and has not.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.came.as_ref().is_some_and(|came| !came.load(Ordering::Relaxed))
     }
 
     /// Nobody wants it any more.
