@@ -49,7 +49,8 @@ fn question(rival: Rival) -> Result<Command> {
         Rival::Proftpd => (Brand::Proftpd.find()?.command(), &["-v"]),
         Rival::PureFtpd => (Brand::PureFtpd.find()?.command(), &["--help"]),
         Rival::Pyftpdlib => (python(), &["-c", "import pyftpdlib; print(pyftpdlib.__ver__)"]),
-        Rival::Unftp | Rival::Portway => (Command::new(unftp()?), &["-V"]),
+        // Its -V is a name without a number.
+        Rival::Unftp | Rival::Portway => (Command::new(unftp()?), &["--version"]),
     };
     command.args(words);
     Ok(command)
