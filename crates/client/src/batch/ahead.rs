@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::time::Duration;
 
 use portway_data::{Listening, Options, Small as Quick};
-use portway_proto::client::{AddressTrust, Answer, Event, passive};
+use portway_proto::client::{AddressTrust, Answer, Event, is_out_of_turn, passive};
 use portway_proto::{Command, Epsv, RawReply, Representation};
 use portway_vfs::LocalFs;
 use tokio::time::Instant;
@@ -281,12 +281,6 @@ impl Connection {
         };
         true
     }
-}
-
-/// Whether a command came while a transfer ran, and the server would rather have had it later.
-fn is_out_of_turn(reply: &RawReply) -> bool {
-    let text = reply.lines.concat().to_ascii_lowercase();
-    reply.code == 450 && text.windows(b"in progress".len()).any(|words| words == b"in progress")
 }
 
 impl<T> Batch<T> {

@@ -16,8 +16,8 @@ pub use features::Features;
 pub use login::{Credentials, Login, LoginError, LoginStep};
 pub use proof::{DataEnd, Evidence, Judgement};
 pub use reading::{
-    AddressTrust, Passive, PassiveError, Rewrite, Temper, accepted_address, digest, found_nothing, modified,
-    passive, quoted_path, says_empty, size, size_hint, temper,
+    AddressTrust, Passive, PassiveError, Rewrite, Temper, accepted_address, digest, found_nothing,
+    is_out_of_turn, modified, passive, quoted_path, says_empty, size, size_hint, temper,
 };
 
 /// The client's side of one control connection, without I/O.

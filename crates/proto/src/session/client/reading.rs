@@ -170,6 +170,14 @@ pub fn says_empty(text: &[u8]) -> bool {
         || says(b"no files match")
 }
 
+/// Whether a command came while a transfer ran, and the server would rather have had it later (ProFTPD: `450 PORT: data
+/// transfer in progress`). It then answers in another order than it was asked in.
+#[must_use]
+pub fn is_out_of_turn(reply: &RawReply) -> bool {
+    let text = reply.lines.join(&b' ').to_ascii_lowercase();
+    reply.code == 450 && memchr::memmem::find(&text, b"transfer in progress").is_some()
+}
+
 /// What a refusal invites to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temper {

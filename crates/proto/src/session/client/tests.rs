@@ -317,6 +317,11 @@ fn refusals_say_whether_another_try_helps() {
     assert!(found_nothing(&reply(450, "No files found")), "quirk 9");
     assert!(found_nothing(&reply(550, "No files found.")), "quirk 9");
     assert!(!found_nothing(&reply(550, "No such file or directory")));
+    assert!(is_out_of_turn(&reply(450, "PORT: data transfer in progress")));
+    assert!(
+        !is_out_of_turn(&reply(450, "No files found"))
+            && !is_out_of_turn(&reply(425, "transfer in progress"))
+    );
 }
 
 #[test]
@@ -376,7 +381,7 @@ proptest! {
             prop_assert!(read.to.addr().port() >= 1024);
         }
         let _ = (size(&reply), size_hint(&reply), modified(&reply), quoted_path(&reply), accepted_address(&reply));
-        let _ = (digest(&reply, Algorithm::Md5), temper(&reply), found_nothing(&reply), Features::read(&reply));
+        let _ = (digest(&reply, Algorithm::Md5), temper(&reply), found_nothing(&reply), is_out_of_turn(&reply), Features::read(&reply));
         let _ = Login::new(Credentials::default()).step(&reply);
     }
 
