@@ -10,6 +10,8 @@ fn a_dash_is_standard_output_and_standard_input() -> Result<()> {
     site.subject.tree.write("a.txt", "from there\n")?;
     let down = site.portway(&["get", &site.url("a.txt")?, "-o", "-"])?.succeed()?;
     ensure!(down.stdout == b"from there\n" && !site.home.has("-"), "{down}");
+    let resumed = site.portway(&["get", &site.url("a.txt")?, "-o", "-", "--continue"])?.run()?;
+    ensure!(resumed.code == Some(2) && resumed.stdout.is_empty(), "{resumed}");
     let up = site.portway(&["put", "-", &site.url("b.txt")?])?.input("from here\n").succeed()?;
     ensure!(site.subject.tree.read("b.txt")? == b"from here\n", "{up}");
     let nameless = site.portway(&["put", "-", &site.url("")?])?.input("x").run()?;

@@ -121,6 +121,11 @@ fn note(fetched: &Fetched) -> String {
 
 pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
     if args.output.as_os_str() == "-" {
+        let plain = !args.resume && !args.times && args.segments == 1;
+        ensure!(
+            plain,
+            "standard output (-o -) takes the file in order, without --continue, --segments or --times"
+        );
         return cat(CatArgs { urls: args.urls, connect: args.connect }).await;
     }
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
