@@ -98,7 +98,7 @@ impl Connection {
         parts.shutdown().await;
         drop(whole);
         if ignored {
-            self.trace_note("the server ignores offsets, or the file has grown: once more in one piece");
+            self.trace().note("the server ignores offsets, or the file has grown: once more in one piece");
             upload.discard();
             let anew = GetOptions { resume: false, known: None, ..options };
             return self.get(path, folder, name, anew, progress).await;

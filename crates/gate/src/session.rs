@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_interpreter::forwarded;
 use portway_net::{read_past_urgent, send_urgent};
-use portway_nft::Interfaces;
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
-use portway_proto::{Announced, Code, Command, LineReader, Reply, ReplyReader};
+use portway_proto::{Announced, Command, LineReader, ReplyReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,7 +17,10 @@ use crate::gate::Shared;
 use crate::ledger::{Asking, Ledger};
 use crate::records::{Found, Records};
 use crate::rows::SessionRow;
-use crate::socket::{connect_as, translated_from};
+
+mod entrance;
+
+pub(crate) use entrance::run;
 
 /// How long we go on reading from a client after the last word to it, so that the word arrives: a connection
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
@@ -65,123 +66,6 @@ struct Entry(Arc<Ledger>, u64);
 enum Side {
     Client,
     Server,
-}
-
-/// Relays one accepted connection until it ends.
-pub(crate) async fn run(shared: Arc<Shared>, mut client: TcpStream, neighbour: SocketAddr) -> io::Result<()> {
-    let server_addr = client.local_addr()?;
-    let implicit = shared.config.implicit_ports.contains(&server_addr.port());
-    if !implicit && !shared.config.ports.contains(&server_addr.port()) {
-        // Not brought here by our rules: somebody on this host knocks at the listener.
-        return Ok(());
-    }
-    portway_net::prepare_control(&client)?;
-    let client_addr = match on_behalf_of(&shared, &mut client, neighbour, server_addr).await {
-        Ok(client_addr) => client_addr,
-        Err(error) => {
-            let why = format_args!("no PROXY header that counts, and the connection was closed: {error}");
-            shared.ledger.turn_away(neighbour.ip(), why);
-            return Ok(());
-        }
-    };
-    let place = match shared.limits.admit(client_addr.ip()) {
-        Ok(place) => place,
-        Err(refusal) => {
-            shared.ledger.turn_away(client_addr.ip(), refusal);
-            return farewell(&mut client, implicit, format!("The firewall has {refusal}.")).await;
-        }
-    };
-    if !shared.ledger.may_log_in(client_addr.ip()) {
-        let why = "too many failed logins from your address; try again in some minutes";
-        shared.ledger.turn_away(client_addr.ip(), why);
-        return farewell(&mut client, implicit, format!("The firewall has seen {why}.")).await;
-    }
-    let connecting = timeout(shared.config.connect_within, connect_as(client_addr, server_addr)).await;
-    let server = match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(server) => server,
-        Err(error) => {
-            shared.ledger.turn_away(client_addr.ip(), format_args!("{server_addr} is not reached: {error}"));
-            return farewell(&mut client, implicit, format!("The server cannot be reached: {error}.")).await;
-        }
-    };
-    let server_seen_as = translated_from(&client, server_addr);
-    let mut policy = shared.config.watch.clone();
-    policy.own.extend(Interfaces::read()?.own);
-    policy.server_is_also.extend(server_seen_as.map(|seen| seen.ip().to_canonical()));
-    let our_end = server.local_addr()?;
-    let known_as = shared.ledger.answered_to(our_end, server_addr).unwrap_or(our_end);
-    let client_seen_as = Some(known_as.ip()).filter(|seen| *seen != client_addr.ip());
-    let row = SessionRow {
-        session: 0,
-        client: client_addr,
-        server: server_addr,
-        server_seen_as,
-        client_seen_as,
-        user: None,
-        opaque: implicit,
-    };
-    let number = shared.ledger.begin(|session| SessionRow { session, ..row.clone() });
-    shared.ledger.known_as(number, known_as);
-    let entry = Entry(Arc::clone(&shared.ledger), number);
-    let session = Session {
-        watch: Watch::new(client_addr.ip(), server_addr.ip(), policy),
-        shared,
-        number,
-        row,
-        shown: None,
-        client_addr,
-        client,
-        server,
-        lines: LineReader::new().strict(),
-        replies: ReplyReader::new().strict(),
-        interrupted: false,
-        tls: if implicit { [Some(Records::default()), Some(Records::default())] } else { [None, None] },
-        implicit,
-        hole: None,
-        client_ended: false,
-        over: false,
-        bridged: false,
-        entry,
-    };
-    if implicit && session.shared.bridge.is_some() {
-        let result = session.hand_over().await;
-        drop(place);
-        return result;
-    }
-    let result = session.relay().await;
-    drop(place);
-    result
-}
-
-/// Whose connection it is: the neighbour's own, unless he is listed and names another.
-async fn on_behalf_of(
-    shared: &Shared,
-    stream: &mut TcpStream,
-    neighbour: SocketAddr,
-    server: SocketAddr,
-) -> io::Result<SocketAddr> {
-    let Some(told) = forwarded(&shared.config.balancers, stream, neighbour).await? else {
-        return Ok(neighbour);
-    };
-    let client = SocketAddr::new(told.client.ip().to_canonical(), told.client.port());
-    // The server is called from this address, and holes join the two.
-    if client.is_ipv4() != server.ip().to_canonical().is_ipv4() {
-        let why = format!("it names {}, and the server {} is of the other family", client.ip(), server.ip());
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    }
-    Ok(client)
-}
-
-/// Says 421 and closes; under implicit TLS there is nobody to say it to.
-async fn farewell(client: &mut TcpStream, implicit: bool, why: String) -> io::Result<()> {
-    if implicit {
-        return Ok(());
-    }
-    let mut line = Vec::new();
-    Reply::new(Code::UNAVAILABLE, why).emit(&mut line);
-    client.write_all(&line).await?;
-    linger(client).await;
-    Ok(())
 }
 
 async fn linger(stream: &mut TcpStream) {

@@ -1,6 +1,5 @@
 //! The leg towards the server: one control connection, as its client.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,15 +7,17 @@ use portway_net::{
     ClientControlTls, ClientTls, Control, Forwarded, TlsError, connect_as, connect_first, prepare_control,
 };
 use portway_proto::client::{Answer, ClientSession, CommandId, Event};
-use portway_proto::{Command, Mechanism, Protection, RawReply, printable};
+use portway_proto::{Command, Mechanism, Protection, RawReply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Denied, LegConfig, LegTimeouts, ProxyHeader};
+use crate::{LegConfig, LegTimeouts, ProxyHeader};
 
 mod data;
+mod error;
 
 pub(crate) use data::{Channel, Opened};
+pub(crate) use error::{Lost, NoServer, shown};
 
 /// How long a server may take to answer QUIT.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -71,77 +72,6 @@ pub(crate) enum Wanted {
     Explicit,
     /// From the first octet.
     Implicit,
-}
-
-/// Why there is no session with a server.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NoServer {
-    #[error("{0}")]
-    NotAllowed(#[from] Denied),
-    #[error("the name {host} leads nowhere ({source})")]
-    UnknownHost { host: String, source: io::Error },
-    #[error("{to} cannot be reached ({source})")]
-    Unreachable { to: SocketAddr, source: io::Error },
-    #[error("the server said: {}", shown(.0))]
-    Refused(RawReply),
-    #[error(
-        "the server has no TLS ({}); the proxy never goes on in the clear by itself, its administrator may choose --upstream-tls off",
-        shown(.0)
-    )]
-    NoTls(RawReply),
-    #[error(
-        "the server encrypts no data connections ({}); the proxy's administrator may choose --upstream-tls off",
-        shown(.0)
-    )]
-    NoDataTls(RawReply),
-    #[error("TLS with the server failed: {0}")]
-    Tls(#[from] TlsError),
-    #[error("the server sent text in the clear behind its AUTH reply: somebody may be in between")]
-    Injected,
-    #[error("{0}")]
-    Lost(#[from] Lost),
-    #[error("no server is available")]
-    NoneLeft,
-}
-
-/// How a control connection to a server ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Lost {
-    #[error("the server closed the connection{}", .0.as_ref().map(|reply| format!(": {}", shown(reply))).unwrap_or_default())]
-    Closed(Option<RawReply>),
-    #[error("the connection to the server broke ({0})")]
-    Broken(#[source] io::Error),
-    #[error("the server did not answer within {} s", .0.as_secs())]
-    Silent(Duration),
-    #[error("the server's reply fits no command of ours: {}", shown(.0))]
-    OutOfStep(RawReply),
-    #[error("the server does not speak FTP ({0})")]
-    NotFtp(#[from] portway_proto::ReplyError),
-}
-
-impl NoServer {
-    /// One word for the log.
-    pub(crate) fn cause(&self) -> &'static str {
-        match self {
-            Self::NotAllowed(_) => "not_allowed",
-            Self::UnknownHost { .. } => "unknown_host",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Refused(_) => "refused",
-            Self::NoTls(_) | Self::NoDataTls(_) => "no_tls",
-            Self::Tls(_) | Self::Injected => "tls",
-            Self::Lost(_) => "lost",
-            Self::NoneLeft => "none_left",
-        }
-    }
-
-    /// Whether another try later may succeed (421), or nothing but a change of settings helps (530).
-    pub(crate) fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Lost(_) | Self::NoneLeft => true,
-            Self::Refused(reply) => reply.code < 500,
-            _ => false,
-        }
-    }
 }
 
 impl Upstream {
@@ -422,10 +352,4 @@ impl Upstream {
         })
         .await;
     }
-}
-
-/// A reply as a person reads it, on one line.
-pub(crate) fn shown(reply: &RawReply) -> String {
-    let lines: Vec<String> = reply.lines.iter().map(|line| printable(line.trim_ascii())).collect();
-    format!("{} {}", reply.code, lines.join(" / "))
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::flight::{Data, Flight};
 use super::{Ending, Small};
-use crate::{Connection, Error, Fetched, Way};
+use crate::{Connection, Error, Fetched, Phase, Way};
 
 /// Files whose commands are under way at the same time, at most.
 const WINDOW: usize = 16;
@@ -71,7 +71,7 @@ impl Connection {
             }
             let quiet = if batch.trial { self.trial_time() } else { self.data_budget(QUIET) };
             let patience = quiet.min(self.settings().timeouts.stall);
-            let event = match self.next_event(Instant::now() + patience).await {
+            let event = match self.event(Instant::now() + patience).await {
                 Ok(Some(event)) => event,
                 Ok(None) if batch.trial => {
                     self.learn_no_active(batch.way, "no connection from the server");
@@ -89,16 +89,16 @@ impl Connection {
             let Event::Answer(answer) = event else { continue };
             if !answer.fits {
                 self.learn_no_pipelining();
-                self.mark_broken();
+                self.abandon();
                 break;
             }
             if !self.heard(&mut batch, answer, ending, done, alone).await {
-                self.mark_broken();
+                self.abandon();
                 break;
             }
         }
         if !batch.flights.is_empty() {
-            self.mark_broken();
+            self.abandon();
         }
         for flight in batch.flights {
             if let Some(data) = flight.data {
@@ -106,7 +106,7 @@ impl Connection {
             }
             alone.push(flight.job);
         }
-        if self.is_usable() && self.send_ahead().await.is_ok() {
+        if self.is_usable() && self.flush(Phase::Command).await.is_ok() {
             self.settle_replies().await;
         }
     }
@@ -136,7 +136,7 @@ impl Connection {
                 Err(job) => alone.push(job),
             }
         }
-        self.send_ahead().await.is_ok()
+        self.flush(Phase::Command).await.is_ok()
     }
 
     /// Takes an answer; false if the session is at its end.

@@ -15,7 +15,7 @@ use portway_proto::{Command, Mode, Protection, RawReply, Representation, write_b
 use tokio::time::{Instant, timeout};
 
 use super::{Ending, Moved, Small, Start, receive};
-use crate::connection::Channel;
+use crate::connection::{Channel, data_open};
 use crate::listing::{LARGEST, Listing, read_rows};
 use crate::{Cause, Connection, Error, Fetched, Phase};
 
@@ -51,7 +51,7 @@ impl Connection {
             return Ok(false);
         }
         let Channel::Link(link) = opened.channel else { return Ok(false) };
-        self.trace_data_open(link.facts());
+        self.trace().record(|| data_open(link.facts()));
         let conn = match self.data_tls() {
             None => link.plain(),
             Some(tls) => match timeout(self.settings().timeouts.tls, link.secure(&tls)).await {
@@ -63,7 +63,7 @@ impl Connection {
                 }
             },
         };
-        self.trace_note("block mode: all small files share this data connection");
+        self.trace().note("block mode: all small files share this data connection");
         self.keep(Some(conn));
         Ok(true)
     }
@@ -75,7 +75,7 @@ impl Connection {
         }
         let command = Command::Mlsd(path);
         let id = self.queue(&command).ok()?;
-        self.send_ahead().await.ok()?;
+        self.flush(Phase::Command).await.ok()?;
         let first = self.answer_to(id).await?;
         match first.reply {
             reply if found_nothing(&reply) => return Some(Ok(Listing::default())),
@@ -141,7 +141,7 @@ impl Connection {
                         None => alone.push(job),
                     }
                 }
-                if self.send_ahead().await.is_err() {
+                if self.flush(Phase::Command).await.is_err() {
                     break;
                 }
                 self.send_wire(wire).await;
@@ -179,7 +179,7 @@ impl Connection {
             fresh = false;
         }
         alone.extend(flights.into_iter().map(|(job, _)| job).chain(again));
-        if self.is_usable() && self.send_ahead().await.is_ok() {
+        if self.is_usable() && self.flush(Phase::Command).await.is_ok() {
             self.settle_replies().await;
         }
     }
@@ -243,7 +243,7 @@ impl Connection {
         loop {
             let answer = self.answer(Phase::FinalReply, deadline).await.ok()?;
             if !answer.fits {
-                self.mark_broken();
+                self.abandon();
                 return None;
             }
             if answer.id == id {

@@ -49,17 +49,17 @@ impl Connection {
     }
 
     pub(super) fn learn_no_active(&mut self, way: Way, why: &str) {
-        self.trace_note("active mode, which would be faster from here, does not work");
+        self.trace().note("active mode, which would be faster from here, does not work");
         let key = self.memory_key().to_owned();
         self.settings().memory.learn(&key, |fact| {
             fact.batch = None;
             fact.fails.insert(way, why.to_owned());
         });
-        self.mark_broken();
+        self.abandon();
     }
 
     pub(super) fn learn_no_pipelining(&self) {
-        self.trace_note("commands sent ahead confuse this server: one file at a time from now on");
+        self.trace().note("commands sent ahead confuse this server: one file at a time from now on");
         self.settings().memory.learn(self.memory_key(), |fact| fact.no_pipelining = true);
     }
 }

@@ -1,127 +1,29 @@
 //! One transfer: both channels at once, until each has said its last.
 
-use std::fs::File;
-use std::io;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use portway_data::{
-    DataConn, Failure, Options, Progress, receive_file, receive_stream, send_file, send_stream,
-};
-use portway_net::ClientControlTls;
-use portway_proto::client::{self, DataEnd, Event, Temper, size_hint, temper};
-use portway_proto::{Command, ListArg, Protection, RawReply, Representation};
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use portway_data::{Options, Progress};
+use portway_proto::client::{self, Answer, DataEnd, Event, size_hint};
+use portway_proto::{Command, Protection, RawReply, Representation};
+use tokio::time::Instant;
 
-use super::{Channel, Connection, Opened};
+use super::{Channel, Connection, Opened, Way};
 use crate::error::shown;
-use crate::trace::micros;
 use crate::verdict::{Attempt, Outcome};
-use crate::{Cause, Error, Phase, Seen, Timeouts, Trace};
+use crate::{Cause, Error, Phase, Seen, Timeouts};
+
+mod data;
+mod job;
+
+pub(crate) use data::data_open;
+use data::{DataEnded, DataSide, Gate};
+pub use job::{Body, Done, Job};
 
 /// How long data that has begun may go on behind a refusal on the control channel.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long an upload waits for the 150 that some servers never send.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// What to transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the variants are the verbs of their RFCs; names are the server's")]
-pub enum Job<'a> {
-    Retr { path: &'a [u8], offset: u64 },
-    Stor { path: &'a [u8], offset: u64 },
-    Appe { path: &'a [u8] },
-    List { path: Option<&'a [u8]>, flags: Option<&'a [u8]> },
-    Nlst { path: Option<&'a [u8]> },
-    Mlsd { path: Option<&'a [u8]> },
-}
-
-impl<'a> Job<'a> {
-    /// The command.
-    #[must_use]
-    pub fn command(self) -> Command<'a> {
-        match self {
-            Self::Retr { path, .. } => Command::Retr(path),
-            Self::Stor { path, .. } => Command::Stor(path),
-            Self::Appe { path } => Command::Appe(path),
-            Self::List { path, flags } => Command::List(ListArg { flags, path }),
-            Self::Nlst { path } => Command::Nlst(ListArg { flags: None, path }),
-            Self::Mlsd { path } => Command::Mlsd(path),
-        }
-    }
-
-    fn offset(self) -> u64 {
-        match self {
-            Self::Retr { offset, .. } | Self::Stor { offset, .. } => offset,
-            _ => 0,
-        }
-    }
-
-    fn upload(self) -> bool {
-        matches!(self, Self::Stor { .. } | Self::Appe { .. })
-    }
-}
-
-/// Where octets come from or go to.
-pub enum Body<'a> {
-    /// Into a file, at its position.
-    ToFile(&'a File),
-    /// To a function, piece by piece.
-    To(&'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send)),
-    /// Out of a file, from an offset, so many octets or to its end.
-    FromFile(&'a File, u64, Option<u64>),
-    /// From a function that appends the next piece and says whether more follows.
-    From(&'a mut (dyn FnMut(&mut Vec<u8>) -> io::Result<bool> + Send)),
-}
-
-/// How a transfer ended that had begun.
-#[derive(Debug)]
-pub struct Done {
-    /// Octets that moved on the data channel.
-    pub octets: u64,
-    /// How the data connection ended.
-    pub end: DataEnd,
-    /// What was wrong with it.
-    pub failure: Option<Failure>,
-    /// The final reply, if one came.
-    pub reply: Option<RawReply>,
-    /// The size in the 150; a hint.
-    pub hint: Option<u64>,
-    /// Why no final reply came.
-    pub control: Option<Error>,
-}
-
-/// Why a run came to nothing.
-enum NoRun {
-    /// This way to data does not work; `stuck` is true if the server still waits for it.
-    Way {
-        attempt: Attempt,
-        took: Duration,
-        stuck: bool,
-    },
-    Error(Error),
-}
-
-impl From<Error> for NoRun {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-/// What both sides of a run tell each other.
-#[derive(Default)]
-struct Gate {
-    linked: AtomicBool,
-    go: Notify,
-}
-
-struct DataSide {
-    octets: u64,
-    end: DataEnd,
-    failure: Option<Failure>,
-}
+/// Where no deadline is meant.
+const FAR: Duration = Duration::from_secs(24 * 3600);
 
 impl Connection {
     /// Does one transfer, over whatever way to data works.
@@ -168,40 +70,6 @@ impl Connection {
         }
     }
 
-    /// Some servers send no TLS 1.3 tickets on uploads, and each counts once. Before the last one is gone the
-    /// control connection is made anew under TLS 1.2, whose session can be resumed at will.
-    pub(crate) async fn renew_tickets(&mut self) -> Result<(), Error> {
-        let Some(tls) = self.tls.as_ref().filter(|_| self.private) else { return Ok(()) };
-        if tls.tickets_left() > 0 {
-            self.had_tickets = true;
-            return Ok(());
-        }
-        if !self.had_tickets || self.tls12 {
-            return Ok(());
-        }
-        self.trace.note("the TLS tickets are used up: a new control connection, under TLS 1.2");
-        self.tls12 = true;
-        self.reconnect().await
-    }
-
-    /// Whether another data connection could not resume.
-    pub(crate) fn short_of_tickets(&self) -> bool {
-        let tls = self.tls.as_ref().filter(|_| self.private);
-        self.had_tickets && !self.tls12 && tls.is_some_and(|tls| tls.tickets_left() == 0)
-    }
-
-    /// Whether the server refused because the data connection did not resume; the next one will be able to.
-    fn wants_reuse(&mut self, reply: Option<&RawReply>) -> bool {
-        let wants = reply.is_some_and(|reply| reply.code >= 400 && temper(reply) == Temper::SessionReuse);
-        if !wants || !self.private || self.tls12 {
-            return false;
-        }
-        self.trace.note("the server wants the TLS session resumed: a new control connection, under TLS 1.2");
-        self.tls12 = true;
-        self.broken = true;
-        true
-    }
-
     async fn run(
         &mut self,
         opened: Opened,
@@ -216,8 +84,7 @@ impl Connection {
             Channel::Link(link) => link.facts().peer,
             Channel::Listening(listening) => listening.addr(),
         };
-        let command = job.command();
-        let id = self.queue(&command)?;
+        let id = self.queue(&job.command())?;
         self.flush(Phase::Command).await?;
 
         let gate = Gate::default();
@@ -226,128 +93,92 @@ impl Connection {
         if representation == Representation::Ascii {
             options.representation = portway_data::Representation::Ascii;
         }
-        let context = Context {
+        let side = DataSide {
             peer: self.peer.ip(),
-            tls: self.tls.clone().filter(|_| self.private),
+            tls: self.data_tls(),
             timeouts: self.settings.timeouts,
             trace: self.trace.clone(),
         };
         let before = progress.octets();
-        let data = context.drive(opened.channel, body, options, progress, &gate);
+        let data = side.drive(opened.channel, body, options, progress, &gate);
         tokio::pin!(data);
 
-        let began = Instant::now();
+        let run = Run { job, way, goal, began: Instant::now() };
         let accept = self.data_budget(self.settings.timeouts.data_accept);
-        let (mut side, mut last, mut hint, mut control): (Option<DataSide>, Option<RawReply>, _, _) =
-            (None, None, None, None);
-        let mut changed = began;
-        let mut begun = false;
+        let mut course = Course::from(run.began);
         let mut keep = self.keep_alive();
-        while side.is_none() || (last.is_none() && control.is_none()) {
-            let linked = gate.linked.load(Ordering::Relaxed);
-            let ended = side.is_some();
-            let failed = last.as_ref().is_some_and(|reply| reply.code >= 400) || control.is_some();
-            let limit = if ended {
-                Some(self.settings.timeouts.final_reply)
-            } else if failed {
-                Some(if begun && linked { GRACE } else { Duration::ZERO })
-            } else if !linked {
-                Some(accept)
-            } else if !begun && last.is_none() {
-                Some(self.settings.timeouts.reply.max(self.settings.timeouts.stall))
-            } else {
-                None
-            };
-            let deadline = changed + limit.unwrap_or(Duration::from_secs(24 * 3600));
-            let listening = last.is_none() && control.is_none();
+        while course.data.is_none() || course.listens() {
+            let linked = gate.is_linked();
+            let limit = course.limit(linked, accept, &self.settings.timeouts);
+            let deadline = course.changed + limit.unwrap_or(FAR);
+            let (moving, listening) = (course.data.is_none(), course.listens());
             tokio::select! {
-                () = tokio::time::sleep_until(keep.due()), if keep.is_on() && begun && control.is_none() => {
-                    control = self.nudge(&mut keep).await.err();
+                () = tokio::time::sleep_until(keep.due()), if keep.is_on() && course.begun && course.control.is_none() => {
+                    course.control = self.nudge(&mut keep).await.err();
                 }
-                out = &mut data, if !ended => {
-                    changed = Instant::now();
-                    side = Some(out);
+                ended = &mut data, if moving => {
+                    course.changed = Instant::now();
+                    course.data = Some(ended);
                 }
                 event = self.event(deadline), if listening => match event {
-                    Ok(Some(Event::Answer(answer))) => {
-                        if answer.id != id {
-                            keep.answered(answer.id);
-                            continue; // the reply to REST 0, or to NOOP
-                        }
-                        changed = Instant::now();
-                        if !answer.fits {
-                            control = Some(self.out_of_step(Phase::FinalReply, shown_command(job), answer.reply));
-                        } else if answer.last {
-                            last = Some(answer.reply);
-                        } else {
-                            begun = true;
-                            hint = hint.or_else(|| size_hint(&answer.reply));
-                            gate.go.notify_one();
-                        }
+                    Ok(Some(Event::Answer(answer))) if answer.id == id => {
+                        self.answered(answer, job, &mut course, &gate);
                     }
+                    // The reply to REST 0, or to NOOP.
+                    Ok(Some(Event::Answer(answer))) => keep.answered(answer.id),
                     Ok(Some(Event::Unsolicited(reply))) if reply.code == 421 => {
-                        control = Some(self.fail(Phase::FinalReply, Cause::Closed(Some(reply))));
+                        course.control = Some(self.fail(Phase::FinalReply, Cause::Closed(Some(reply))));
                     }
                     Ok(Some(_)) => {}
-                    Ok(None) if gate.linked.load(Ordering::Relaxed) && !linked => changed = Instant::now(),
-                    Ok(None) if !linked && !ended => {
+                    Ok(None) if gate.is_linked() && !linked => course.changed = Instant::now(),
+                    Ok(None) if !linked && moving => {
                         let detail = format!("no connection from the server within {:.1} s", accept.as_secs_f64());
-                        let attempt = Attempt { by: way.name(), to: Some(goal), outcome: Outcome::Silent, detail };
-                        return Err(NoRun::Way { attempt, took: began.elapsed(), stuck: true });
+                        return Err(run.lost(Outcome::Silent, detail));
                     }
                     Ok(None) => {
-                        let waited = changed.elapsed();
-                        control = Some(self.fail(Phase::FinalReply, Cause::Silence(waited)));
-                        changed = Instant::now();
+                        let waited = course.changed.elapsed();
+                        course.control = Some(self.fail(Phase::FinalReply, Cause::Silence(waited)));
+                        course.changed = Instant::now();
                     }
                     Err(cause) => {
-                        control = Some(self.fail(Phase::FinalReply, cause));
-                        changed = Instant::now();
+                        course.control = Some(self.fail(Phase::FinalReply, cause));
+                        course.changed = Instant::now();
                     }
                 },
                 () = tokio::time::sleep_until(deadline), if !listening => {
-                    if gate.linked.load(Ordering::Relaxed) && !linked {
-                        changed = Instant::now();
-                        continue;
+                    if gate.is_linked() && !linked {
+                        course.changed = Instant::now();
+                    } else {
+                        course.data = Some(DataEnded::never(progress.octets().saturating_sub(before)));
                     }
-                    let octets = progress.octets().saturating_sub(before);
-                    side = Some(DataSide { octets, end: DataEnd::Never, failure: None });
                 }
             }
         }
         self.hear_out(&mut keep).await;
-        let linked = gate.linked.load(Ordering::Relaxed);
-        let mut side = side.unwrap_or(DataSide { octets: 0, end: DataEnd::Never, failure: None });
+        let linked = gate.is_linked();
         if linked {
             self.way_works(way);
         }
-        if let Some(reply) = last.as_ref().filter(|reply| reply.code >= 400) {
-            if !way.is_passive() && !linked && matches!(reply.code, 425 | 426) {
-                let outcome = Outcome::ServerCouldNot;
-                let attempt = Attempt { by: way.name(), to: Some(goal), outcome, detail: shown(reply) };
-                return Err(NoRun::Way { attempt, took: began.elapsed(), stuck: false });
-            }
-            if !begun && side.octets == 0 {
-                let reply = reply.clone();
-                return Err(Error::new(
-                    Phase::Command,
-                    Cause::Refused { command: shown_command(job), reply },
-                )
-                .into());
-            }
-            if side.end == DataEnd::Never && side.octets > 0 {
-                side.end = DataEnd::Broken;
-            }
-        }
-        let nothing = !begun && side.octets == 0 && last.is_none() && side.end != DataEnd::Clean;
-        let control = match control {
-            Some(error) if nothing => return Err(error.into()),
-            control => control,
-        };
-        let (octets, down) = (side.octets, !job.upload());
-        let end = side.failure.as_ref().map_or("clean".to_owned(), ToString::to_string);
+        let done = course.judge(&run, linked)?;
+        let (octets, down) = (done.octets, !job.is_upload());
+        let end = done.failure.as_ref().map_or("clean".to_owned(), ToString::to_string);
         self.trace.record(|| Seen::DataDone { octets, down, end });
-        Ok(Done { octets, end: side.end, failure: side.failure, reply: last, hint, control })
+        Ok(done)
+    }
+
+    /// A reply to the transfer command.
+    fn answered(&mut self, answer: Answer, job: Job<'_>, course: &mut Course, gate: &Gate) {
+        course.changed = Instant::now();
+        if !answer.fits {
+            let command = client::shown(&job.command());
+            course.control = Some(self.out_of_step(Phase::FinalReply, command, answer.reply));
+        } else if answer.last {
+            course.last = Some(answer.reply);
+        } else {
+            course.begun = true;
+            course.hint = course.hint.or_else(|| size_hint(&answer.reply));
+            gate.go();
+        }
     }
 
     /// REST, where an offset is wanted or an old one may stand.
@@ -368,116 +199,104 @@ impl Connection {
     }
 }
 
-fn shown_command(job: Job<'_>) -> String {
-    portway_proto::client::shown(&job.command())
+/// Why a run came to nothing.
+enum NoRun {
+    /// This way to data does not work; `stuck` is true if the server still waits for it.
+    Way {
+        attempt: Attempt,
+        took: Duration,
+        stuck: bool,
+    },
+    Error(Error),
 }
 
-/// What the data side needs of the connection, which the control side is using meanwhile.
-struct Context {
-    peer: IpAddr,
-    tls: Option<ClientControlTls>,
-    timeouts: Timeouts,
-    trace: Trace,
-}
-
-impl Connection {
-    /// Tells of a data connection that is not one transfer's.
-    pub(crate) fn trace_data_open(&self, facts: &portway_data::Facts) {
-        self.trace.record(|| Seen::DataOpen {
-            mode: "passive",
-            local: facts.local,
-            peer: facts.peer,
-            took_us: micros(facts.waited),
-        });
+impl From<Error> for NoRun {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
     }
 }
 
-impl Context {
-    async fn drive(
-        self,
-        channel: Channel,
-        body: &mut Body<'_>,
-        options: Options<'_>,
-        progress: &Progress,
-        gate: &Gate,
-    ) -> DataSide {
-        let before = progress.octets();
-        match self.connect(channel, gate).await {
-            Ok(conn) => {
-                let outcome = pump(conn, body, options, progress, gate).await;
-                let octets = progress.octets().saturating_sub(before);
-                match outcome {
-                    Ok(()) => DataSide { octets, end: DataEnd::Clean, failure: None },
-                    Err(failure) => {
-                        let end = match failure {
-                            Failure::Truncated => DataEnd::Unfinished,
-                            _ => DataEnd::Broken,
-                        };
-                        DataSide { octets, end, failure: Some(failure) }
-                    }
-                }
+/// What is tried, and by which way to data.
+struct Run<'a> {
+    job: Job<'a>,
+    way: Way,
+    goal: SocketAddr,
+    began: Instant,
+}
+
+impl Run<'_> {
+    /// This way does not work. A server that has been silent still waits for it.
+    fn lost(&self, outcome: Outcome, detail: String) -> NoRun {
+        let attempt = Attempt { by: self.way.name(), to: Some(self.goal), outcome, detail };
+        NoRun::Way { attempt, took: self.began.elapsed(), stuck: outcome == Outcome::Silent }
+    }
+}
+
+/// What both channels have said of a run so far.
+struct Course {
+    /// How the data connection ended.
+    data: Option<DataEnded>,
+    /// The server has said that it begins.
+    begun: bool,
+    /// The size that it named then.
+    hint: Option<u64>,
+    /// The final reply.
+    last: Option<RawReply>,
+    /// Why there will be none.
+    control: Option<Error>,
+    /// When something was heard of either channel.
+    changed: Instant,
+}
+
+impl Course {
+    fn from(began: Instant) -> Self {
+        Self { data: None, begun: false, hint: None, last: None, control: None, changed: began }
+    }
+
+    /// Whether the final reply may still come.
+    fn listens(&self) -> bool {
+        self.last.is_none() && self.control.is_none()
+    }
+
+    /// How long nothing may be heard from now on; `None` while octets move, over which the pump watches.
+    fn limit(&self, linked: bool, accept: Duration, timeouts: &Timeouts) -> Option<Duration> {
+        let failed = self.last.as_ref().is_some_and(|reply| reply.code >= 400) || self.control.is_some();
+        if self.data.is_some() {
+            Some(timeouts.final_reply)
+        } else if failed {
+            Some(if self.begun && linked { GRACE } else { Duration::ZERO })
+        } else if !linked {
+            Some(accept)
+        } else if !self.begun && self.last.is_none() {
+            Some(timeouts.reply.max(timeouts.stall))
+        } else {
+            None
+        }
+    }
+
+    /// What came of the run, once both channels have said their last.
+    fn judge(self, run: &Run<'_>, linked: bool) -> Result<Done, NoRun> {
+        let Self { data, begun, hint, last, control, .. } = self;
+        let mut data = data.unwrap_or_else(|| DataEnded::never(0));
+        if let Some(reply) = last.as_ref().filter(|reply| reply.code >= 400) {
+            if !run.way.is_passive() && !linked && matches!(reply.code, 425 | 426) {
+                return Err(run.lost(Outcome::ServerCouldNot, shown(reply)));
             }
-            Err(failure) => DataSide { octets: 0, end: DataEnd::Never, failure: Some(failure) },
-        }
-    }
-
-    async fn connect(&self, channel: Channel, gate: &Gate) -> Result<DataConn, Failure> {
-        let link = match channel {
-            Channel::Link(link) => link,
-            Channel::Listening(mut listening) => {
-                // The control side keeps the time.
-                let far = Duration::from_secs(24 * 3600);
-                listening
-                    .accept(self.peer, far)
-                    .await
-                    .map_err(|error| Failure::Broken(io::Error::other(error)))?
+            if !begun && data.octets == 0 {
+                let (command, reply) = (client::shown(&run.job.command()), reply.clone());
+                return Err(Error::new(Phase::Command, Cause::Refused { command, reply }).into());
             }
-        };
-        gate.linked.store(true, Ordering::Relaxed);
-        let facts = link.facts().clone();
-        let mode = match facts.mode {
-            portway_data::ChannelMode::Passive => "passive",
-            portway_data::ChannelMode::Active => "active",
-        };
-        self.trace.record(|| Seen::DataOpen {
-            mode,
-            local: facts.local,
-            peer: facts.peer,
-            took_us: micros(facts.waited),
-        });
-        let Some(tls) = &self.tls else { return Ok(link.plain()) };
-        let conn = match timeout(self.timeouts.tls, link.secure(tls)).await {
-            Err(_) => return Err(Failure::Stalled { quiet: self.timeouts.tls }),
-            Ok(conn) => conn?,
-        };
-        if let Some(info) = conn.tls() {
-            let (version, cipher, resumed) =
-                (info.version.to_string(), info.cipher.to_string(), info.resumed);
-            self.trace.record(|| Seen::Tls { channel: "data", version, cipher, resumed });
+            if data.end == DataEnd::Never && data.octets > 0 {
+                data.end = DataEnd::Broken;
+            }
         }
-        Ok(conn)
-    }
-}
-
-async fn pump(
-    mut conn: DataConn,
-    body: &mut Body<'_>,
-    options: Options<'_>,
-    progress: &Progress,
-    gate: &Gate,
-) -> Result<(), Failure> {
-    match body {
-        Body::ToFile(file) => drop(receive_file(&mut conn, file, options, progress).await?),
-        Body::To(sink) => drop(receive_stream(&mut conn, sink, options, progress).await?),
-        Body::FromFile(file, from, len) => {
-            // Data in front of the 150 would be lost on a server that refuses.
-            let _ = timeout(PATIENCE, gate.go.notified()).await;
-            send_file(&mut conn, file, *from, *len, options, progress).await?;
-        }
-        Body::From(source) => {
-            let _ = timeout(PATIENCE, gate.go.notified()).await;
-            send_stream(&mut conn, source, options, progress).await?;
+        let nothing = !begun && data.octets == 0 && last.is_none() && data.end != DataEnd::Clean;
+        match control {
+            Some(error) if nothing => Err(error.into()),
+            control => {
+                let DataEnded { octets, end, failure } = data;
+                Ok(Done { octets, end, failure, reply: last, hint, control })
+            }
         }
     }
-    conn.finish().await
 }

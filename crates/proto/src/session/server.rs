@@ -1,11 +1,13 @@
 //! The server's side of a control connection.
 
+mod first;
+mod login;
 mod options;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::action::{Action, Channel, Policy, TransferKind, Verdict};
+use super::action::{Action, Channel, Policy, TransferKind};
 use super::channel::{wants_epsv, wrong_family};
 use super::features;
 use crate::row::MlsxFacts;
@@ -14,12 +16,8 @@ use crate::{
     Reply, Representation, Site, Support, Verb,
 };
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Login {
-    NeedUser,
-    NeedPassword(Vec<u8>),
-    In(Vec<u8>),
-}
+use first::{no_client_of_ours, other_protocol};
+use login::{Login, PLEASE_LOG_IN};
 
 /// One control connection, seen by the server: no socket, no clock, no storage.
 ///
@@ -74,15 +72,6 @@ impl ServerSession {
             refused: 0,
             failed: 0,
             begun: false,
-        }
-    }
-
-    /// Whether a user is logged in, and under which name.
-    #[must_use]
-    pub fn user(&self) -> Option<&[u8]> {
-        match &self.login {
-            Login::In(user) => Some(user),
-            _ => None,
         }
     }
 
@@ -282,36 +271,6 @@ impl ServerSession {
         self.secure = false;
     }
 
-    /// The password has been checked.
-    pub fn verified(&mut self, verdict: Verdict) -> Action<'static> {
-        let user = match std::mem::replace(&mut self.login, Login::NeedUser) {
-            Login::NeedPassword(user) => user,
-            other => {
-                self.login = other;
-                return reply(Code::BAD_SEQUENCE, "USER comes before PASS.");
-            }
-        };
-        match verdict {
-            Verdict::Accepted(text) => {
-                self.login = Login::In(user);
-                self.failed = 0;
-                reply(Code::LOGGED_IN, text)
-            }
-            Verdict::NeedsTls => reply(Code::NOT_LOGGED_IN, "This account needs TLS: send AUTH TLS first."),
-            Verdict::TooMany => {
-                Action::Close(Reply::new(Code::UNAVAILABLE, "Too many failed logins; try again later."))
-            }
-            Verdict::Rejected => {
-                self.failed += 1;
-                if self.failed >= self.policy.failed_logins {
-                    Action::Close(Reply::new(Code::UNAVAILABLE, "Too many failed logins; closing."))
-                } else {
-                    reply(Code::NOT_LOGGED_IN, "Login incorrect.")
-                }
-            }
-        }
-    }
-
     /// A passive port is open, pinhole included; makes the 227 or 229.
     pub fn offered(&mut self, verb: Verb, announced: Announced) -> Reply {
         let text = match (verb, announced.host_port()) {
@@ -385,31 +344,6 @@ impl ServerSession {
         &self.policy
     }
 
-    fn user_given(&mut self, name: &[u8]) -> Action<'static> {
-        if self.policy.tls_required && !self.secure {
-            return self
-                .refuse(Reply::new(Code::NOT_LOGGED_IN, "This server needs TLS: send AUTH TLS first."));
-        }
-        self.drop_kept();
-        self.login = Login::NeedPassword(name.to_vec());
-        // The same for every name: a stranger must not learn who has an account.
-        reply(Code::NEED_PASSWORD, "Password, please.")
-    }
-
-    fn password<'a>(&mut self, secret: &'a [u8]) -> Action<'a> {
-        match &self.login {
-            Login::NeedPassword(user) => Action::Verify { user: user.clone(), secret },
-            Login::NeedUser => reply(Code::BAD_SEQUENCE, "USER comes before PASS."),
-            Login::In(_) => reply(Code::SUPERFLUOUS, "You are logged in."),
-        }
-    }
-
-    fn reinitialize(&mut self) -> Action<'static> {
-        self.login = Login::NeedUser;
-        self.reset_transfer_parameters();
-        Action::Reinitialize(Reply::new(Code::READY, "Ready for a new user."))
-    }
-
     fn reset_transfer_parameters(&mut self) {
         self.representation = Representation::Ascii;
         self.mode = Mode::Stream;
@@ -441,25 +375,6 @@ impl ServerSession {
 /// What MODE Z begins with.
 const DEFLATE_LEVEL: u32 = 6;
 
-const PLEASE_LOG_IN: &str = "Please log in with USER and PASS.";
-
 pub(super) fn reply(code: Code, text: impl std::fmt::Display) -> Action<'static> {
     Action::Reply(Reply::new(code, text))
-}
-
-/// ALPACA: never reflect what a browser sent, and do not go on talking to it.
-fn no_client_of_ours() -> Action<'static> {
-    Action::Close(Reply::new(Code::UNRECOGNIZED, "This is an FTP server."))
-}
-
-/// A first line of HTTP, SMTP, TLS or SSH: not a client of ours.
-fn other_protocol(line: &[u8]) -> bool {
-    let word = line.split(|&b| b == b' ').next().unwrap_or_default();
-    const FOREIGN: [&[u8]; 10] =
-        [b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT", b"EHLO", b"HELO", b"PRI", b"PATCH"];
-    FOREIGN.iter().any(|verb| word.eq_ignore_ascii_case(verb))
-        // A script may choose its method, such as NOOP.
-        || line.rsplit(|&b| b == b' ').next().is_some_and(|last| last.starts_with(b"HTTP/"))
-        || line.starts_with(b"SSH-")
-        || line.starts_with(b"\x16\x03")
 }

@@ -92,7 +92,8 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    fn server(failure: &Failure) -> Self {
+    /// Of a failure on the server's side.
+    pub(super) fn server(failure: &Failure) -> Self {
         Self::Server(format!("on the server's side, {failure}"), failure.cause())
     }
 }

@@ -6,47 +6,46 @@ use std::time::Duration;
 use portway_data::Progress;
 use portway_interpreter::{End, Pending, TransferRecord};
 use portway_net::ControlChannel;
-use portway_ops::{SessionState, TransferResult};
+use portway_ops::SessionState;
 use portway_proto::client::{Answer, CommandId, Event};
 use portway_proto::{Action, Code, Command, RawReply, Transfer};
 use tokio::time::Instant;
 
 use super::Session;
-use super::carry::{BothFacts, Broken, Carried, Carry, Start, Way};
+use super::carry::{Broken, Carried, Carry, Start, Way};
 use super::command::not_connected;
 use super::content::{Aside, Looked};
 use super::verdict::Record;
-use crate::Kind;
 use crate::upstream::{Lost, Opened};
 
 /// How long the server may take to explain a data connection that broke.
-const EXPLAIN: Duration = Duration::from_secs(5);
+pub(super) const EXPLAIN: Duration = Duration::from_secs(5);
 
 /// How long it may take to confirm a transfer after the last octet: it may have to write them all out.
-const CONFIRM: Duration = Duration::from_secs(120);
+pub(super) const CONFIRM: Duration = Duration::from_secs(120);
 
 /// How long the beginning of a download is kept back for its end, if the client's data connection stands: a small file
 /// then costs its client one wake-up and one segment of the control connection.
 const TOGETHER: Duration = Duration::from_millis(2);
 
 /// What becomes known while a transfer runs.
-struct Course {
+pub(super) struct Course {
     way: Way,
     id: CommandId,
     /// An upload that has to pass first.
-    aside: Option<Aside>,
-    begun: bool,
+    pub(super) aside: Option<Aside>,
+    pub(super) begun: bool,
     /// Until when the reply that says so waits for the final one.
     held: Option<Instant>,
     /// The server's final reply.
-    last: Option<RawReply>,
-    carried: Option<Carried>,
+    pub(super) last: Option<RawReply>,
+    pub(super) carried: Option<Carried>,
     /// When the wait for what is missing ends.
     until: Instant,
 }
 
 /// How the wait for a transfer ended.
-enum Ended {
+pub(super) enum Ended {
     Done,
     /// ABOR.
     Aborted,
@@ -297,8 +296,7 @@ impl Session {
                 }
             }
             if let (Err(failure), Some(carried)) = (sink.finish().await, &mut course.carried) {
-                carried.result =
-                    Err(Broken::Server(format!("on the server's side, {failure}"), failure.cause()));
+                carried.result = Err(Broken::server(&failure));
             }
             course.until = Instant::now() + CONFIRM;
         }
@@ -308,113 +306,6 @@ impl Session {
         let idle = Start::default();
         let mut never = pin!(std::future::pending::<Carried>());
         self.beside(never.as_mut(), &idle, course, progress).await
-    }
-
-    /// Ends the client's data connection, well or not, and says so.
-    async fn conclude(
-        &mut self,
-        ended: Result<Ended, End>,
-        course: Course,
-        record: &Record,
-        progress: &Progress,
-    ) -> Result<(), End> {
-        let Course { last, carried, aside, begun, .. } = course;
-        let (sink, facts, result) = match carried {
-            Some(carried) => (carried.sink, carried.facts, Some(carried.result)),
-            None => (None, BothFacts::default(), None),
-        };
-        let code = last.as_ref().map_or(0, |reply| reply.code);
-        self.log_relayed(record, &facts, progress, code);
-        let (reply, cause) = match ended {
-            Err(end) => {
-                drop(sink);
-                self.log_transfer(
-                    record,
-                    &facts,
-                    progress,
-                    (TransferResult::Aborted, 426, Some("control_lost")),
-                );
-                if let Some(aside) = aside {
-                    self.sweep(aside);
-                }
-                self.upstream = None;
-                return Err(end);
-            }
-            Ok(Ended::Aborted) => {
-                drop(sink);
-                self.log_transfer(record, &facts, progress, (TransferResult::Aborted, 426, Some("abor")));
-                self.abort_server().await?;
-                if let Some(aside) = aside {
-                    self.discard(&aside).await;
-                }
-                return self.or_lost();
-            }
-            Ok(Ended::ServerLost(lost)) => {
-                drop(sink);
-                self.log_transfer(
-                    record,
-                    &facts,
-                    progress,
-                    (TransferResult::Failed, 426, Some("server_lost")),
-                );
-                self.log_lost(&lost);
-                self.leave_server();
-                self.client.say(Code::TRANSFER_ABORTED, format_args!("{lost}; the transfer is cut short."));
-                return self.or_lost();
-            }
-            Ok(Ended::Done) => self.verdict(sink, result, last.as_ref(), record, progress).await,
-        };
-        let (reply, cause) = match (aside, cause) {
-            (Some(aside), None) => self.put_in_place(&aside, reply).await,
-            (Some(aside), cause) if begun && last.is_some() => {
-                self.discard(&aside).await;
-                (reply, cause)
-            }
-            (_, cause) => (reply, cause),
-        };
-        let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
-        self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));
-        self.client.control.queue(&reply);
-        if last.is_none() {
-            // Who does not answer now would answer later, to something else.
-            let lost = Lost::Silent(CONFIRM);
-            self.log_lost(&lost);
-            self.upstream = None;
-            return self.server_lost(&lost);
-        }
-        self.or_lost()
-    }
-
-    /// A session without its server goes on at a forward proxy only.
-    fn or_lost(&self) -> Result<(), End> {
-        match (&self.upstream, &self.config.kind) {
-            (Some(_), _) | (None, Kind::Forward(_)) => Ok(()),
-            (None, _) => Err(End::SERVER_LOST),
-        }
-    }
-
-    /// Passes ABOR on: the data connections are gone already, and now the server's replies have to come in.
-    async fn abort_server(&mut self) -> Result<(), End> {
-        self.client.confirm_abort();
-        self.client.flush().await?;
-        let Some(server) = &mut self.upstream else { return Ok(()) };
-        let settled = async {
-            let abort = match server.leg.send(&Command::Abor).await? {
-                Ok(abort) => abort,
-                Err(_) => return Ok(()),
-            };
-            let deadline = Instant::now() + EXPLAIN;
-            loop {
-                let answer = server.leg.answer(deadline).await?;
-                if answer.last && answer.id == abort {
-                    return Ok::<(), Lost>(());
-                }
-            }
-        };
-        match self.client.control.attend(settled).await? {
-            Ok(()) => Ok(()),
-            Err(lost) => self.server_lost(&lost),
-        }
     }
 }
 

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 
 use portway_data::Progress;
-use portway_interpreter::{TransferRecord, capitalized};
+use portway_interpreter::{End, TransferRecord, capitalized};
 use portway_ops::{Direction, Relayed, Shown, TransferResult};
-use portway_proto::{Code, RawReply, Reply};
+use portway_proto::{Code, Command, RawReply, Reply};
+use tokio::time::Instant;
 
 use super::Session;
 use super::carry::{BothFacts, Broken};
+use super::transfer::{CONFIRM, Course, EXPLAIN, Ended};
+use crate::Kind;
+use crate::upstream::Lost;
 
 /// What is known before the transfer runs, for its log lines.
 pub(super) struct Record {
@@ -19,8 +23,115 @@ pub(super) struct Record {
 }
 
 impl Session {
+    /// Ends the client's data connection, well or not, and says so.
+    pub(super) async fn conclude(
+        &mut self,
+        ended: Result<Ended, End>,
+        course: Course,
+        record: &Record,
+        progress: &Progress,
+    ) -> Result<(), End> {
+        let Course { last, carried, aside, begun, .. } = course;
+        let (sink, facts, result) = match carried {
+            Some(carried) => (carried.sink, carried.facts, Some(carried.result)),
+            None => (None, BothFacts::default(), None),
+        };
+        let code = last.as_ref().map_or(0, |reply| reply.code);
+        self.log_relayed(record, &facts, progress, code);
+        let (reply, cause) = match ended {
+            Err(end) => {
+                drop(sink);
+                self.log_transfer(
+                    record,
+                    &facts,
+                    progress,
+                    (TransferResult::Aborted, 426, Some("control_lost")),
+                );
+                if let Some(aside) = aside {
+                    self.sweep(aside);
+                }
+                self.upstream = None;
+                return Err(end);
+            }
+            Ok(Ended::Aborted) => {
+                drop(sink);
+                self.log_transfer(record, &facts, progress, (TransferResult::Aborted, 426, Some("abor")));
+                self.abort_server().await?;
+                if let Some(aside) = aside {
+                    self.discard(&aside).await;
+                }
+                return self.or_lost();
+            }
+            Ok(Ended::ServerLost(lost)) => {
+                drop(sink);
+                self.log_transfer(
+                    record,
+                    &facts,
+                    progress,
+                    (TransferResult::Failed, 426, Some("server_lost")),
+                );
+                self.log_lost(&lost);
+                self.leave_server();
+                self.client.say(Code::TRANSFER_ABORTED, format_args!("{lost}; the transfer is cut short."));
+                return self.or_lost();
+            }
+            Ok(Ended::Done) => self.verdict(sink, result, last.as_ref(), record, progress).await,
+        };
+        let (reply, cause) = match (aside, cause) {
+            (Some(aside), None) => self.put_in_place(&aside, reply).await,
+            (Some(aside), cause) if begun && last.is_some() => {
+                self.discard(&aside).await;
+                (reply, cause)
+            }
+            (_, cause) => (reply, cause),
+        };
+        let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
+        self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));
+        self.client.control.queue(&reply);
+        if last.is_none() {
+            // Who does not answer now would answer later, to something else.
+            let lost = Lost::Silent(CONFIRM);
+            self.log_lost(&lost);
+            self.upstream = None;
+            return self.server_lost(&lost);
+        }
+        self.or_lost()
+    }
+
+    /// A session without its server goes on at a forward proxy only.
+    fn or_lost(&self) -> Result<(), End> {
+        match (&self.upstream, &self.config.kind) {
+            (Some(_), _) | (None, Kind::Forward(_)) => Ok(()),
+            (None, _) => Err(End::SERVER_LOST),
+        }
+    }
+
+    /// Passes ABOR on: the data connections are gone already, and now the server's replies have to come in.
+    async fn abort_server(&mut self) -> Result<(), End> {
+        self.client.confirm_abort();
+        self.client.flush().await?;
+        let Some(server) = &mut self.upstream else { return Ok(()) };
+        let settled = async {
+            let abort = match server.leg.send(&Command::Abor).await? {
+                Ok(abort) => abort,
+                Err(_) => return Ok(()),
+            };
+            let deadline = Instant::now() + EXPLAIN;
+            loop {
+                let answer = server.leg.answer(deadline).await?;
+                if answer.last && answer.id == abort {
+                    return Ok::<(), Lost>(());
+                }
+            }
+        };
+        match self.client.control.attend(settled).await? {
+            Ok(()) => Ok(()),
+            Err(lost) => self.server_lost(&lost),
+        }
+    }
+
     /// What the client is told, by what both legs have to say.
-    pub(super) async fn verdict(
+    async fn verdict(
         &mut self,
         sink: Option<portway_data::DataConn>,
         result: Option<Result<(), Broken>>,
@@ -83,7 +194,7 @@ impl Session {
         }
     }
 
-    pub(super) fn log_relayed(&self, record: &Record, facts: &BothFacts, progress: &Progress, code: u16) {
+    fn log_relayed(&self, record: &Record, facts: &BothFacts, progress: &Progress, code: u16) {
         let tls = facts.server.as_ref().is_some_and(|(_, tls)| *tls);
         self.client.record(Relayed {
             session: self.client.entry.id(),
@@ -99,7 +210,7 @@ impl Session {
         });
     }
 
-    pub(super) fn log_transfer(
+    fn log_transfer(
         &self,
         record: &Record,
         facts: &BothFacts,
