@@ -1,19 +1,18 @@
 //! The proxy beside no proxy and beside two others: speed, CPU and memory, with one upstream and one load.
 
+mod figures;
 mod report;
 mod rivals;
 mod wire;
 
-use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use portway_e2e::{Control, Kind, Options, Subject, Tls, TlsOptions, Tree};
+use portway_e2e::{Kind, Options, Subject, Tree};
 
-use crate::{load, machine};
+use crate::machine;
 use report::{Better, Goal, Report, Row};
 use rivals::{Road, Via};
 use wire::Wire;
@@ -62,13 +61,14 @@ const PLAIN_RETR: usize = 0;
 const PLAIN_STOR: usize = 2;
 const TLS_RETR: usize = 4;
 const TLS_STOR: usize = 6;
-const PLAIN_SMALL: usize = 8;
-const TLS_SMALL: usize = 10;
-const COMMAND: usize = 12;
-const LOGIN: usize = 14;
-const CROWD: usize = 16;
-const IDLE: usize = 18;
-const WIRE: [(usize, usize); 2] = [(19, 21), (23, 25)];
+const PINNED_STOR: usize = 8;
+const PLAIN_SMALL: usize = 10;
+const TLS_SMALL: usize = 12;
+const COMMAND: usize = 14;
+const LOGIN: usize = 16;
+const CROWD: usize = 18;
+const IDLE: usize = 20;
+const WIRE: [(usize, usize); 2] = [(21, 23), (25, 27)];
 
 /// What the lines of limited rate carry, in Gbit/s.
 const GBIT: [u32; 2] = [1, 10];
@@ -78,7 +78,7 @@ const fn row(what: &'static str, unit: &'static str, better: Better, goal: Goal)
 }
 
 /// Every figure of time is followed by what the proxy spent on it.
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 29] = [
     row("plain RETR", "MiB/s", Better::More, Goal::OfDirect(0.9)),
     row("", "CPU s/GiB", Better::Less, Goal::Ahead),
     row("plain STOR", "MiB/s", Better::More, Goal::OfDirect(0.9)),
@@ -86,6 +86,8 @@ const ROWS: [Row; 27] = [
     row("FTPS RETR, both legs", "MiB/s", Better::More, Goal::Ahead),
     row("", "CPU s/GiB", Better::Less, Goal::Ahead),
     row("FTPS STOR, both legs", "MiB/s", Better::More, Goal::Ahead),
+    row("", "CPU s/GiB", Better::Less, Goal::Ahead),
+    row("FTPS STOR, pinned", "MiB/s", Better::More, Goal::Ahead),
     row("", "CPU s/GiB", Better::Less, Goal::Ahead),
     row("1 KiB files, plain", "files/s", Better::More, Goal::Ahead),
     row("", "CPU ms each", Better::Less, Goal::Ahead),
@@ -140,7 +142,7 @@ pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<Str
         "{rounds} rounds, least / middle / most of each; upstream: vsftpd, on the same machine, as the client is\n\
          large file {} MiB, under TLS {} MiB, over a line {} MiB; {} sessions at once, {} MiB each; {} idle sessions of a rival, {} of ours\n\
          PASV (ftp-proxy knows no EPSV); TLS 1.3 with AES-128-GCM towards the client; CPU and memory are those of the proxy's processes alone\n\
-         {}; load {} at the end\n\n{report}\n{}\n",
+         {}; congestion control {}; load {} at the end\n\n{report}\n{}\n",
         sizes.large.0 >> 20,
         sizes.large.1 >> 20,
         sizes.wire >> 20,
@@ -149,6 +151,7 @@ pub(crate) fn run(rounds: usize, sizes: Sizes, only: Option<&str>) -> Result<Str
         sizes.idle.0,
         sizes.idle.1,
         machine::describe(),
+        machine::congestion_control(),
         machine::load(),
         NOTES.join("\n"),
     ))
@@ -164,6 +167,8 @@ const NOTES: &[&str] = &[
     "reverse    portway proxy --reverse; a JSON log line for each session and transfer",
     "forward    portway proxy --forward, login as user@host:port; the same log",
     "Client and servers share the CPUs with the proxy, so that direct has the more of them.",
+    "pinned     all of vsftpd on one processor; it decrypts in one process and stores in another, and where the scheduler puts the",
+    "           two weighs more than any proxy",
     "1 and 10 Gbit/s: the clients in a network namespace of their own, behind a veth pair with a token bucket (tc tbf) each way;",
     "           on a full line nobody is ahead, and 0.97 of the better rival is level",
 ];
@@ -197,8 +202,12 @@ fn figures(place: Place, only: Option<&str>) -> Vec<(usize, Figure)> {
         (CROWD, World::crowd),
         (IDLE, World::idle),
     ];
-    let tls: &[(usize, Figure)] =
-        &[(TLS_RETR, World::retr), (TLS_STOR, World::stor), (TLS_SMALL, World::small)];
+    let tls: &[(usize, Figure)] = &[
+        (TLS_RETR, World::retr),
+        (TLS_STOR, World::stor),
+        (PINNED_STOR, World::stor_pinned),
+        (TLS_SMALL, World::small),
+    ];
     let wanted = |row: usize| Via::ALL.into_iter().any(|via| is_wanted(row, via, only));
     let all = match place {
         Place::Plain => plain.to_vec(),
@@ -302,138 +311,7 @@ impl World {
         }
         Ok(())
     }
-
-    fn session(&self, road: &Road) -> Result<Control> {
-        let mut control = Control::connect(road.at)?;
-        if self.private {
-            let options = TlsOptions { aes128: true, ..TlsOptions::default() };
-            control.secure(&Tls::new(&road.certificate, options)?)?;
-        }
-        control.login((&road.user, self.subject.account().1))?;
-        control.use_pasv();
-        Ok(control)
-    }
-
-    /// Seconds that `work` took, and CPU seconds of the proxy.
-    fn clock(road: &Road, work: impl FnOnce() -> Result<()>) -> Result<(f64, f64)> {
-        let (cpu, begun) = (road.cpu()?, Instant::now());
-        work()?;
-        let wall = begun.elapsed().as_secs_f64();
-        Ok((wall, road.settled_cpu()? - cpu))
-    }
-
-    fn retr(&self, road: &Road, _: Sizes) -> Result<(f64, f64)> {
-        let mut control = self.session(road)?;
-        // Once unmeasured: lazily loaded code, buffers that grow.
-        load::download(&mut control, "part")?;
-        let mut octets = 0;
-        let (wall, cpu) = Self::clock(road, || {
-            octets = load::download(&mut control, "large")?;
-            Ok(())
-        })?;
-        Ok(rate(octets, wall, cpu))
-    }
-
-    fn stor(&self, road: &Road, _: Sizes) -> Result<(f64, f64)> {
-        let mut control = self.session(road)?;
-        let source = File::open(self.subject.tree.at("large"))?;
-        load::upload(&mut control, &File::open(self.subject.tree.at("part"))?, "up")?;
-        std::fs::remove_file(self.subject.tree.at("up"))?;
-        let mut octets = 0;
-        let (wall, cpu) = Self::clock(road, || {
-            octets = load::upload(&mut control, &source, "up")?;
-            Ok(())
-        })?;
-        std::fs::remove_file(self.subject.tree.at("up"))?;
-        Ok(rate(octets, wall, cpu))
-    }
-
-    fn small(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
-        let count = if self.private { sizes.small.1 } else { sizes.small.0 };
-        let mut control = self.session(road)?;
-        load::small_files(&mut control, "small", 3, SLOW)?;
-        let mut came = 0;
-        let (wall, cpu) = Self::clock(road, || {
-            came = load::small_files(&mut control, "small", count, SLOW)?.0;
-            Ok(())
-        })?;
-        Ok((came as f64 / wall, cpu * 1e3 / came as f64))
-    }
-
-    fn commands(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
-        let mut control = self.session(road)?;
-        control.expect("NOOP", 200)?;
-        let (wall, cpu) = Self::clock(road, || {
-            for _ in 0..sizes.commands {
-                control.expect("NOOP", 200)?;
-            }
-            Ok(())
-        })?;
-        let each = 1e6 / sizes.commands as f64;
-        Ok((wall * each, cpu * each))
-    }
-
-    /// From the connection to the reply to TYPE, with QUIT at the end.
-    fn logins(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
-        let (wall, cpu) = Self::clock(road, || {
-            for _ in 0..sizes.logins {
-                self.session(road)?.expect("QUIT", 221)?;
-            }
-            Ok(())
-        })?;
-        let each = 1e3 / sizes.logins as f64;
-        Ok((wall * each, cpu * each))
-    }
-
-    /// Many sessions that fetch at the same time.
-    fn crowd(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
-        let (count, octets) = sizes.crowd;
-        let sessions = (0..count).map(|_| self.session(road)).collect::<Result<Vec<_>>>()?;
-        let (start, mut over) = (Barrier::new(count + 1), Vec::new());
-        let (wall, cpu) = std::thread::scope(|scope| {
-            let fetch = |mut control: Control| {
-                start.wait();
-                load::download(&mut control, "part").map(|_| control)
-            };
-            let all: Vec<_> =
-                sessions.into_iter().map(|control| scope.spawn(move || fetch(control))).collect();
-            Self::clock(road, || {
-                start.wait();
-                for one in all {
-                    // The sessions end only after the clock has stopped.
-                    over.push(one.join().map_err(|_| anyhow::anyhow!("a client panicked"))??);
-                }
-                Ok(())
-            })
-        })?;
-        drop(over);
-        Ok(rate((count * octets) as u64, wall, cpu))
-    }
-
-    /// KiB of user-space memory that one more session takes. The first quarter is not counted: it fills what an
-    /// allocator kept.
-    fn idle(&self, road: &Road, sizes: Sizes) -> Result<(f64, f64)> {
-        let count = if road.via.is_rival() { sizes.idle.0 } else { sizes.idle.1 };
-        let (first, mut before) = (count / 4, 0.0);
-        let mut sessions = Vec::new();
-        for i in 0..count {
-            if i == first {
-                before = road.memory()?;
-            }
-            sessions.push(self.session(road)?);
-        }
-        Ok((0.0, (road.memory()? - before) / (count - first) as f64))
-    }
 }
-
-/// MiB a second, and CPU seconds for a GiB.
-fn rate(octets: u64, wall: f64, cpu: f64) -> (f64, f64) {
-    let mib = octets as f64 / f64::from(1 << 20);
-    (mib / wall, cpu * 1024.0 / mib)
-}
-
-/// Whoever takes longer for many small files has shown it.
-const SLOW: Duration = Duration::from_secs(5);
 
 /// How long processes that end may take until their time is known.
 const SETTLED: Duration = Duration::from_secs(2);

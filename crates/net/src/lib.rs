@@ -5,6 +5,7 @@
 //! its end, and [`read_hello`], which tells from the first octets of a data connection whose it is.
 
 mod authority;
+mod congestion;
 mod control;
 mod hello;
 mod kernel_tls;

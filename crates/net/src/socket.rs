@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::congestion::unpace;
+
 /// Connections the kernel finishes on our behalf before we accept them. A short queue greets a crowd of
 /// clients with silence; the kernel cuts this to `net.core.somaxconn` (4096 by default).
 const BACKLOG: i32 = 4096;
@@ -36,6 +38,8 @@ pub fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit it.
+    unpace(&socket, addr.ip());
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -96,6 +100,7 @@ pub fn keep_alive(stream: &impl AsFd) -> io::Result<()> {
 /// As `bind(2)` and `connect(2)`. `InvalidInput` if the two addresses are not of one family.
 pub async fn connect_from(local: Option<SocketAddr>, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    unpace(&socket, to.ip());
     if let Some(local) = local {
         if local.is_ipv4() != to.is_ipv4() {
             return Err(io::Error::new(
