@@ -325,6 +325,12 @@ fn usual(phase: Phase, cause: &Cause) -> (Blame, Option<String>) {
         Cause::Login(LoginError::Busy { .. }) => {
             (Blame::Server, Some("try again later, or with fewer --jobs"))
         }
+        Cause::Login(LoginError::Proxy { .. }) => (
+            Blame::Network,
+            Some(
+                "nothing here changes that: it is between the proxy and the server, and its administrator can mend it",
+            ),
+        ),
         Cause::Login(_) => (Blame::User, Some("check user name and password")),
         Cause::Unknown { .. } => (Blame::User, Some("check the host name and the resolver")),
         Cause::NoConnection { source, .. } => match source.kind() {

@@ -12,6 +12,7 @@ use portway_proto::{Command, LineError, LineReader, Reply};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::urgent::read_behind_urgent;
 use crate::{Control, ControlTls, TlsError, TlsInfo};
@@ -24,6 +25,9 @@ const WRITE: usize = 16 * 1024;
 
 /// Lines that may wait for the end of a transfer; more stay in the kernel.
 const WAITING: usize = 512;
+
+/// How long work goes on for a client that has closed its side: it may still read the reply (`nc -N` does), or may be gone.
+const AFTER_END: Duration = Duration::from_secs(10);
 
 /// How long the last replies of a session may take to leave.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -56,7 +60,8 @@ pub struct ControlChannel {
     out: Vec<u8>,
     /// So many octets of `out` have been sent.
     sent: usize,
-    ended: bool,
+    /// Since when the client has closed its side.
+    ended: Option<Instant>,
     /// How long a client may take to read a reply.
     patience: Duration,
 }
@@ -71,7 +76,7 @@ impl ControlChannel {
             waiting: VecDeque::new(),
             out: Vec::new(),
             sent: 0,
-            ended: false,
+            ended: None,
             patience,
         }
     }
@@ -144,7 +149,7 @@ impl ControlChannel {
     /// much waits that it has to wait, too.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.out.is_empty() && (self.ended || self.waiting.len() >= WAITING)
+        self.out.is_empty() && (self.ended.is_some() || self.waiting.len() >= WAITING)
     }
 
     /// Whether the client has gone without QUIT, which is an ABOR (RFC 959 §4.1.1). Ask when all new lines
@@ -155,7 +160,7 @@ impl ControlChannel {
             Received::Line(line) => matches!(Command::parse(line), Ok(Command::Quit)),
             Received::Bad(_) => false,
         };
-        self.ended && !self.reader.has_pending() && !self.waiting.iter().any(quit)
+        self.ended.is_some() && !self.reader.has_pending() && !self.waiting.iter().any(quit)
     }
 
     /// Waits for octets and reads them. `Ok(false)` is the end. Safe to drop while it waits.
@@ -166,7 +171,9 @@ impl ControlChannel {
         let Self { stream, reader, ended, .. } = self;
         let Some(stream) = stream.as_mut() else { return Ok(false) };
         let read = poll_fn(|cx| poll_some(stream, reader, cx)).await;
-        *ended = !matches!(read, Ok(1..));
+        if !matches!(read, Ok(1..)) {
+            ended.get_or_insert_with(Instant::now);
+        }
         read.map(|octets| octets > 0)
     }
 
@@ -198,7 +205,7 @@ impl ControlChannel {
     }
 
     /// Waits for work to be done, or for the client to leave: then the work is dropped. Lines that come
-    /// meanwhile wait.
+    /// meanwhile wait. A client that has only closed its side may still read: what it asked for has 10 s from then on.
     ///
     /// # Errors
     /// [`Left`]: nobody is there to be told.
@@ -206,18 +213,19 @@ impl ControlChannel {
         let mut work = pin!(work);
         loop {
             let silent = self.is_silent();
+            let until = self.ended.filter(|_| self.is_abandoned()).map(|ended| ended + AFTER_END);
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
                 news = self.exchange(), if !silent => {
                     self.put_off();
-                    if self.is_abandoned() {
-                        return Err(if news.is_err() { Left::Reset } else { Left::Closed });
-                    }
-                    if news.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                    if let Err(error) = news
+                        && (self.is_abandoned() || error.kind() == io::ErrorKind::TimedOut)
+                    {
                         return Err(Left::Reset);
                     }
                 }
+                () = sleep_until(until), if until.is_some() => return Err(Left::Closed),
             }
         }
     }
@@ -292,6 +300,13 @@ impl ControlChannel {
         if let Some(mut stream) = self.stream.take() {
             let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
         }
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

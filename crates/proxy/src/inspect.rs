@@ -10,6 +10,8 @@ use tokio::io::AsyncWrite;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::leftovers::Leftovers;
+
 pub use icap::IcapUrlError;
 
 /// How long the verdict may take after the end of a file.
@@ -18,7 +20,10 @@ const VERDICT: Duration = Duration::from_secs(60);
 /// Who says of each file whether it passes. Where nobody can be asked, or no verdict comes within 60 s of the end of the
 /// file, nothing passes.
 #[derive(Clone, Debug)]
-pub struct Inspect(Kind);
+pub struct Inspect {
+    kind: Kind,
+    leftovers: Leftovers,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -51,7 +56,7 @@ impl Inspect {
     /// file on its standard input, and its exit status 0 lets it pass; the first line it says is the reason if not.
     #[must_use]
     pub fn command(text: &str) -> Self {
-        Self(Kind::Command(text.into()))
+        Self::by(Kind::Command(text.into()))
     }
 
     /// An ICAP server (RFC 3507), `icap://HOST[:PORT]/SERVICE`. It gets downloads as RESPMOD and uploads as REQMOD; if
@@ -60,17 +65,26 @@ impl Inspect {
     /// # Errors
     /// [`IcapUrlError`] if this is no such URL.
     pub fn icap(url: &str) -> Result<Self, IcapUrlError> {
-        Ok(Self(Kind::Icap(Arc::new(url.parse()?))))
+        Ok(Self::by(Kind::Icap(Arc::new(url.parse()?))))
+    }
+
+    fn by(kind: Kind) -> Self {
+        Self { kind, leftovers: Leftovers::default() }
+    }
+
+    /// Uploads that nobody could delete.
+    pub(crate) fn leftovers(&self) -> &Leftovers {
+        &self.leftovers
     }
 
     /// Whether it helps to know how long a file is.
     pub(crate) fn asks_for_size(&self) -> bool {
-        matches!(self.0, Kind::Icap(_))
+        matches!(self.kind, Kind::Icap(_))
     }
 
     /// Begins to look into a file. The error says why nobody can.
     pub(crate) async fn start(&self, subject: &Subject<'_>) -> Result<Inspection, String> {
-        match &self.0 {
+        match &self.kind {
             Kind::Command(text) => command::start(text, subject).map_err(|error| error.to_string()),
             Kind::Icap(service) => icap::start(service, subject).await.map_err(|error| error.to_string()),
         }

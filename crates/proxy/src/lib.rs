@@ -15,6 +15,7 @@ mod features;
 mod filter;
 mod health;
 mod inspect;
+mod leftovers;
 mod login;
 mod proxy;
 mod quota;

@@ -18,6 +18,7 @@ use portway_ops::{Shown, UpstreamFailed};
 use portway_proto::{Action, Code, Command, RawReply, Reply};
 
 use crate::ProxyConfig;
+use crate::leftovers::Owner;
 use crate::login::Login;
 use crate::quota::Allowance;
 use crate::routes::Place;
@@ -55,6 +56,13 @@ struct Server {
     _place: Option<Place>,
     /// What its user may have.
     allowance: Allowance,
+}
+
+impl Server {
+    /// Whose files the session makes.
+    fn owner(&self) -> Owner {
+        Owner { server: self.leg.peer(), user: self.accepted.clone() }
+    }
 }
 
 impl portway_interpreter::Session for Session {

@@ -161,7 +161,7 @@ impl Upstream {
             return Err(NoServer::Injected);
         }
         let missing = || {
-            TlsError::Setup("this proxy knows no authority to check servers' certificates with; its administrator may name one by --upstream-ca".to_owned())
+            TlsError::Setup("this proxy knows no authority to check servers' certificates with; the proxy's administrator may name one by --upstream-ca".to_owned())
         };
         let client: &ClientTls = self.leg.client_tls.as_ref().ok_or_else(missing)?;
         let tls = client.control(&self.host)?;

@@ -2,12 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use portway_e2e::{Kind, PATIENCE, Proxy, Tree, bytes, until};
 
 use crate::rivals::{self, Rival};
-use crate::world::{ANN, at, forward, logged, of, reverse, server, through};
+use crate::world::{ANN, Scripted, at, forward, logged, of, reverse, server, through};
 
 /// Refuses whatever has this word in it.
 const SCAN: &str = "if grep -q EICAR; then echo \"found EICAR in $PORTWAY_PATH\"; exit 1; fi";
@@ -219,4 +219,42 @@ fn abor_does_not_wait_for_the_verdict() {
     assert_eq!(server.tree.read("f").unwrap(), file);
     let files = || std::fs::read_dir(server.tree.path()).unwrap().count();
     until("nothing else is left", PATIENCE, || Ok((files() == 1).then_some(()))).unwrap();
+}
+
+#[test]
+fn an_upload_that_a_lost_server_kept_is_deleted_when_its_user_comes_back() {
+    // The server takes the file and leaves before it has its name.
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let way = format!("229 Here (|||{}|)", door.local_addr().unwrap().port());
+    let rows = vec![
+        ("PWD", "257 \"/home\" is it"),
+        ("CWD", "250 Done"),
+        ("EPSV", &*way.leak()),
+        ("STOR", "150 Go on\r\n226 Done"),
+        ("RNFR", "BYE"),
+        ("DELE", "250 Deleted"),
+    ];
+    let server = Scripted::start(rows.leak());
+    let proxy = forward(&["--inspect-command", "cat >/dev/null"]);
+    let mut control = through(&proxy, server.at);
+    let mut data = control.begin("STOR new").unwrap();
+    data.write_all(b"some").unwrap();
+    data.finish().unwrap();
+    let mut all = Vec::new();
+    door.accept().unwrap().0.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"some");
+    let said = control.expect_reply(426).unwrap().to_string();
+    assert!(said.contains("not known"), "{said}");
+    let heard = |verb: &str| -> Vec<String> {
+        server.heard().into_iter().filter_map(|line| line.strip_prefix(verb).map(str::to_owned)).collect()
+    };
+    let stored = heard("STOR ").concat();
+    assert!(stored.starts_with(".portway-") && heard("DELE ").is_empty(), "{:?}", server.heard());
+    // Somebody else is not asked for it, and its owner once.
+    proxy.connect().unwrap().login((&format!("bob@{}", server.at), "x")).unwrap();
+    assert!(heard("DELE ").is_empty());
+    for _ in 0..2 {
+        through(&proxy, server.at).expect("NOOP", 200).unwrap();
+        assert_eq!(heard("DELE "), [format!("/home/{stored}")]);
+    }
 }

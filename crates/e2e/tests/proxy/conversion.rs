@@ -4,11 +4,12 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use portway_e2e::{
-    Control, Family, Kind, Options, PATIENCE, Proxy, Security, Subject, Tls, TlsOptions, Tree, bytes, until,
+    Control, Family, Kind, Options, PATIENCE, Program, Proxy, Security, Subject, Tls, TlsOptions, Tree,
+    binary, bytes, until,
 };
 
 use crate::rivals::{self, Rival};
-use crate::world::{ANN, logged, of, reverse, server};
+use crate::world::{ANN, forward, logged, of, reverse, server};
 
 /// Up and down in passive and active mode.
 fn there_and_back(control: &mut Control, tree: &Tree, what: &str) {
@@ -200,6 +201,16 @@ fn nothing_falls_back_to_plain_by_itself_and_a_wrong_certificate_is_refused() {
         control.expect("USER alice", 530).unwrap();
         logged(&proxy, &["upstream_failed", "\"tls\"", "certificate"]);
     }
+    // A client that may know where it goes is told whose certificate it is, and ours takes it for no fault of its own.
+    let proxy = forward(&["--upstream-tls", "required", "--upstream-ca", &wrong_ca]);
+    let goal = good.port().unwrap();
+    let said = proxy.connect().unwrap().expect(format!("OPEN {goal}"), 530).unwrap().to_string();
+    assert!(said.contains("nobody we trust has signed it") && said.contains("--upstream-ca"), "{said}");
+    let through = ["get", "--proxy", &format!("ftp://{}", proxy.port().unwrap()), &format!("ftp://{goal}/f")];
+    let own = Program::new(&binary().unwrap().display().to_string(), "portway").unwrap();
+    let done = own.args(through).run().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.success && told.contains("administrator") && !told.contains("--tls"), "{told}");
     let ca = good.certificate.authority().display().to_string();
     // A client under TLS does not get a server without.
     let proxy = reverse(&plain, &["--upstream-ca", &ca]);

@@ -1,6 +1,7 @@
 //! What a client may do in the middle of things, as without the proxy.
 
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 
 use portway_e2e::{Kind, PATIENCE, Proxy, bytes, until};
 
@@ -212,4 +213,38 @@ fn the_server_is_asked_for_a_data_connection_while_the_client_opens_its_own() {
     assert_eq!(asked(), 1, "{heard:?}");
     control.epsv().unwrap();
     until("the next is asked for", PATIENCE, || Ok((asked() == 2).then_some(()))).unwrap();
+}
+
+/// `nc -N` closes its side behind its last line, and still reads.
+#[test]
+fn who_closes_its_side_behind_the_last_command_still_gets_every_reply() {
+    let (server, _) = server();
+    let (in_front, to_any) = (reverse(&server, &[]), forward(&[]));
+    let goal = server.port().unwrap();
+    for (to, user) in [
+        (goal, ANN.0.to_owned()),
+        (in_front.port().unwrap(), ANN.0.to_owned()),
+        (to_any.port().unwrap(), format!("{}@{goal}", ANN.0)),
+    ] {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let lines = format!("USER {user}\r\nPASS {}\r\nPWD\r\nMKD made\r\nRMD made\r\nNOOP\r\n", ANN.1);
+        stream.write_all(lines.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        let codes: Vec<&str> = said.lines().filter_map(|line| line.get(..3)).collect();
+        assert_eq!(codes, ["220", "331", "230", "257", "257", "250", "200"], "{said}");
+    }
+}
+
+/// Whoever is gone altogether looks the same at first, and is given up.
+#[test]
+fn a_server_that_never_answers_is_left_some_time_after_the_client() {
+    let mute = Scripted::start(&[("PWD", "")]);
+    let proxy = Proxy::start(&["--reverse", &format!("ftp://{}", mute.at)]).unwrap();
+    let mut control = session(&proxy);
+    control.send("PWD\r\n").unwrap();
+    control.hang_up();
+    crate::world::logged(&proxy, &["session_closed", "peer_closed"]);
 }

@@ -8,8 +8,9 @@ use portway_interpreter::End;
 use portway_proto::{Code, Command, RawReply, Reply, Representation, Transfer, TransferKind};
 use tokio::time::timeout;
 
-use super::Session;
-use crate::inspect::{Inspection, Subject};
+use super::{Server, Session};
+use crate::inspect::{Inspect, Inspection, Subject};
+use crate::leftovers::Unsettled;
 use crate::upstream::{Lost, Upstream, shown};
 
 /// How long the server may take to delete what a client that is gone has left behind.
@@ -29,9 +30,23 @@ pub(super) struct Looked {
 pub(super) struct Aside {
     name: Vec<u8>,
     temporary: Vec<u8>,
+    /// From when the server may have it until it has another name or is deleted.
+    unsettled: Option<Unsettled>,
 }
 
 impl Session {
+    /// Learns where an upload will stand, so that it can be found again. False if the server is lost, and the client
+    /// has been told.
+    pub(super) async fn locate(&mut self, transfer: &Transfer<'_>) -> Result<bool, End> {
+        if self.config.inspect.is_some()
+            && matches!(transfer.kind, TransferKind::Stor(name) if !name.starts_with(b"/"))
+        {
+            self.ask_directory().await?;
+            return Ok(self.upstream.is_some());
+        }
+        Ok(true)
+    }
+
     /// Begins to look into a file; listings are none.
     ///
     /// The inner error is what the client is told.
@@ -86,11 +101,19 @@ impl Session {
     }
 
     /// Gives an upload that has passed its name. A client that leaves meanwhile has its file all the same.
-    pub(super) async fn put_in_place(&mut self, aside: &Aside, done: Reply) -> (Reply, Option<&'static str>) {
+    pub(super) async fn put_in_place(
+        &mut self,
+        mut aside: Aside,
+        done: Reply,
+    ) -> (Reply, Option<&'static str>) {
         let Some(server) = &mut self.upstream else { return (done, None) };
-        match place(&mut server.leg, aside).await {
-            Ok(None) => (done, None),
+        match place(&mut server.leg, &aside).await {
+            Ok(None) => {
+                aside.settle();
+                (done, None)
+            }
             Ok(Some(why)) => {
+                aside.settle();
                 let text = format!(
                     "The file has passed, but the server does not let it have its name ({}): the proxy stores \
                      uploads under another until they have passed. Nothing was changed.",
@@ -108,22 +131,37 @@ impl Session {
     }
 
     /// Deletes an upload that has not passed, or not arrived whole.
-    pub(super) async fn discard(&mut self, aside: &Aside) {
+    pub(super) async fn discard(&mut self, mut aside: Aside) {
         let Some(server) = &mut self.upstream else { return };
         // Servers that keep nothing of an upload that broke say 550, which is all right, too.
-        if let Err(lost) = server.leg.call(&Command::Dele(&aside.temporary)).await {
-            self.log_lost(&lost);
-            self.leave_server();
+        match server.leg.call(&Command::Dele(&aside.temporary)).await {
+            Ok(_) => aside.settle(),
+            Err(lost) => {
+                self.log_lost(&lost);
+                self.leave_server();
+            }
         }
     }
 
     /// The same after the client has left.
-    pub(super) fn sweep(&mut self, aside: Aside) {
+    pub(super) fn sweep(&mut self, mut aside: Aside) {
         let Some(mut server) = self.upstream.take() else { return };
         tokio::spawn(async move {
-            let _ = timeout(SWEEP, server.leg.call(&Command::Dele(&aside.temporary))).await;
+            if let Ok(Ok(_)) = timeout(SWEEP, server.leg.call(&Command::Dele(&aside.temporary))).await {
+                aside.settle();
+            }
             server.leg.quit().await;
         });
+    }
+
+    /// Deletes what earlier sessions of this user had to leave at this server.
+    pub(super) async fn delete_leftovers(&mut self) -> Result<(), End> {
+        let (Some(inspect), Some(server)) = (&self.config.inspect, &self.upstream) else { return Ok(()) };
+        for mut file in inspect.leftovers().of(&server.owner()) {
+            let Some(_) = self.ask(&Command::Dele(file.path())).await? else { return Ok(()) };
+            file.settle();
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +174,27 @@ impl Aside {
             return None;
         }
         let hidden = format!(".portway-{:016x}", RandomState::new().hash_one(name));
-        Some(Self { name: name.to_vec(), temporary: [directory, hidden.as_bytes()].concat() })
+        let temporary = [directory, hidden.as_bytes()].concat();
+        Some(Self { name: name.to_vec(), temporary, unsettled: None })
+    }
+
+    /// It may stand at the server from now on, and if that is lost, stays there until its user comes back.
+    pub(super) fn is_sent(&mut self, inspect: &Inspect, server: &Server) {
+        let path = match (self.temporary.starts_with(b"/"), server.directory.as_deref()) {
+            (true, _) => self.temporary.clone(),
+            (false, Some(b"/")) => [b"/", &self.temporary[..]].concat(),
+            (false, Some(directory)) => [directory, b"/", &self.temporary].concat(),
+            // A server that does not say where the session is: nobody could find the file again.
+            (false, None) => return,
+        };
+        self.unsettled = Some(inspect.leftovers().watch(server.owner(), path));
+    }
+
+    /// The server has not begun to store it, or has renamed or deleted it.
+    pub(super) fn settle(&mut self) {
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.settle();
+        }
     }
 
     /// The command that stores it.

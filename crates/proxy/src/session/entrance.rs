@@ -135,7 +135,10 @@ impl Session {
         let code = if error.may_pass() { Code::UNAVAILABLE } else { Code::NOT_LOGGED_IN };
         // A reverse proxy does not tell strangers how its network looks.
         match self.config.kind {
-            Kind::Reverse(_) => self.client.say(code, "The server behind this proxy is not available."),
+            Kind::Reverse(_) => {
+                self.client
+                    .say(code, "The server behind this proxy is not available; the proxy's log says why.");
+            }
             Kind::Forward(_) | Kind::Transparent(_) => self.client.say(code, format_args!("{error}.")),
         }
         if enough { Err(End::REFUSED) } else { Ok(()) }
@@ -176,7 +179,10 @@ impl Session {
                             return self.too_many(full);
                         }
                         self.is_in();
-                        self.pass_reply(reply);
+                        self.delete_leftovers().await?;
+                        if self.upstream.is_some() {
+                            self.pass_reply(reply);
+                        }
                         return Ok(());
                     }
                     Err(NoServer::Lost(lost)) => return self.server_lost(&lost),

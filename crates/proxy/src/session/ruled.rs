@@ -12,6 +12,7 @@ impl Session {
     /// Judges a command by the rules of this session.
     pub(super) async fn ruled(&mut self, command: &Command<'_>) -> Result<Ruled, End> {
         if self.filter.rules.is_empty() {
+            self.note_move(command);
             return Ok(Ruled::Pass);
         }
         self.learn_directory(command).await?;
@@ -25,7 +26,12 @@ impl Session {
             });
             return Ok(ruled);
         }
-        // Where the session is after these only the server knows.
+        self.note_move(command);
+        Ok(ruled)
+    }
+
+    /// Where the session is after some commands only the server knows.
+    fn note_move(&mut self, command: &Command<'_>) {
         if let (
             Command::Cwd(_)
             | Command::Cdup
@@ -38,7 +44,6 @@ impl Session {
         {
             server.directory = None;
         }
-        Ok(ruled)
     }
 
     /// A 257 with the path as the client names it, where rules have moved it.
@@ -69,12 +74,18 @@ impl Session {
         }
     }
 
-    /// Asks the server where the session is, once after each move, if the rules have whole paths in them.
+    /// Learns where the session is, if the rules have whole paths in them.
     async fn learn_directory(&mut self, command: &Command<'_>) -> Result<(), End> {
         let logged_in = self.client.dialogue.user().is_some();
-        let Some(server) = &self.upstream else { return Ok(()) };
-        let known = server.directory.is_some() || !logged_in;
-        if known || !rules::names_path(command) || !rules::need_directory(&self.filter.rules) {
+        if !logged_in || !rules::names_path(command) || !rules::need_directory(&self.filter.rules) {
+            return Ok(());
+        }
+        self.ask_directory().await
+    }
+
+    /// Asks the server where the session is, once after each move.
+    pub(super) async fn ask_directory(&mut self) -> Result<(), End> {
+        if self.upstream.as_ref().is_none_or(|server| server.directory.is_some()) {
             return Ok(());
         }
         let Some(reply) = self.ask(&Command::Pwd).await? else { return Ok(()) };

@@ -71,6 +71,9 @@ impl Session {
     async fn transfer(&mut self, transfer: &Transfer<'_>, command: Command<'_>) -> Result<(), End> {
         let began = Instant::now();
         let pending = std::mem::replace(&mut self.client.pending, Pending::Nothing);
+        if !self.locate(transfer).await? {
+            return Ok(());
+        }
         let looked = match self.look_into(transfer).await? {
             Ok(looked) => looked,
             Err(reply) => {
@@ -84,7 +87,7 @@ impl Session {
             self.client.control.queue(&not_connected());
             return Ok(());
         };
-        let (inspection, leave_out, aside) = match looked {
+        let (inspection, leave_out, mut aside) = match looked {
             Some(Looked { inspection, leave_out, aside }) => (Some(inspection), leave_out, aside),
             None => (None, 0, None),
         };
@@ -102,6 +105,9 @@ impl Session {
             }
             Err(lost) => return self.server_lost(&lost),
         };
+        if let (Some(aside), Some(inspect)) = (&mut aside, &self.config.inspect) {
+            aside.is_sent(inspect, server);
+        }
         let (patience, reply) = (self.client.parts.timeouts.data, self.config.leg.timeouts.reply);
         let carry = Carry {
             way: if transfer.kind.is_upload() { Way::Up } else { Way::Down },

@@ -56,10 +56,14 @@ impl Session {
             Ok(Ended::Aborted) => {
                 drop(sink);
                 self.log_transfer(record, &facts, progress, (TransferResult::Aborted, 426, Some("abor")));
-                self.abort_server().await?;
+                let settled = self.abort_server().await;
                 if let Some(aside) = aside {
-                    self.discard(&aside).await;
+                    match settled {
+                        Ok(()) => self.discard(aside).await,
+                        Err(_) => self.sweep(aside),
+                    }
                 }
+                settled?;
                 return self.or_lost();
             }
             Ok(Ended::ServerLost(lost)) => {
@@ -78,12 +82,19 @@ impl Session {
             Ok(Ended::Done) => self.verdict(sink, result, last.as_ref(), record, progress).await,
         };
         let (reply, cause) = match (aside, cause) {
-            (Some(aside), None) => self.put_in_place(&aside, reply).await,
+            (Some(aside), None) => self.put_in_place(aside, reply).await,
             (Some(aside), cause) if begun && last.is_some() => {
-                self.discard(&aside).await;
+                self.discard(aside).await;
                 (reply, cause)
             }
-            (_, cause) => (reply, cause),
+            (Some(mut aside), cause) => {
+                // Refused before it began: there is nothing to be deleted.
+                if last.is_some() {
+                    aside.settle();
+                }
+                (reply, cause)
+            }
+            (None, cause) => (reply, cause),
         };
         let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
         self.log_transfer(record, &facts, progress, (result, reply.code().number(), cause));

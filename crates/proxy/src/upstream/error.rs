@@ -30,7 +30,7 @@ pub(crate) enum NoServer {
         shown(.0)
     )]
     NoDataTls(RawReply),
-    #[error("TLS with the server failed: {0}")]
+    #[error("the proxy's own TLS with the server failed: {0}{cure}", cure = cure(.0))]
     Tls(#[from] TlsError),
     #[error("the server sent text in the clear behind its AUTH reply: somebody may be in between")]
     Injected,
@@ -77,6 +77,16 @@ impl NoServer {
             Self::Refused(reply) => reply.code < 500,
             _ => false,
         }
+    }
+}
+
+/// Whose it is to mend: never the client's, whose own TLS ends at the proxy.
+fn cure(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::ServerCertificate(_) => {
+            "; your own TLS is not meant: the proxy's administrator names who signs such certificates by --upstream-ca"
+        }
+        _ => "; your own TLS is not meant",
     }
 }
 

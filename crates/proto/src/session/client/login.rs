@@ -86,6 +86,12 @@ pub enum LoginError {
         /// The server's words.
         text: String,
     },
+    /// A proxy has no session with the server, for a reason of its own.
+    #[error("the proxy does not get us to the server: {text}")]
+    Proxy {
+        /// The proxy's words.
+        text: String,
+    },
     /// A code that no login step has.
     #[error("unexpected reply {code} during the login: {text}")]
     Unexpected {
@@ -148,6 +154,8 @@ fn failure(code: u16, text: String) -> LoginError {
         500..=599 if says(&["too many", "maximum number", "limit", "try again later", "timed out"]) => {
             LoginError::Busy { text }
         }
+        // What portway's proxy says of its own leg: the user's name, password and TLS have no part in it.
+        500..=599 if lower.contains("the proxy's ") => LoginError::Proxy { text },
         503 | 521 | 522 | 530 | 533 | 534 | 550
             if says(&["tls", "ssl", "encrypt", "secure connection", "protected"]) =>
         {

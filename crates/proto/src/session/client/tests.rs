@@ -190,6 +190,7 @@ fn a_login_goes_as_the_server_asks() {
         ("challenge only offered", &[(331, "Response to otp-md5 95 x or password required"), (230, "in")],
             "USER,PASS,in"),
         ("TLS wanted", &[(530, "Non-anonymous sessions must use encryption.")], "USER,tls"),
+        ("a proxy's own trouble", &[(530, "The proxy's own TLS with the server failed.")], "USER,proxy"),
         ("TLS wanted, other words", &[(550, "SSL/TLS required on the control channel")], "USER,tls"),
         ("nonsense", &[(331, "pass"), (350, "what")], "USER,PASS,unexpected"),
     ];
@@ -205,6 +206,7 @@ fn a_login_goes_as_the_server_asks() {
                     LoginError::Busy { .. } => "busy",
                     LoginError::OneTimePassword { .. } => "otp",
                     LoginError::NeedsTls { .. } => "tls",
+                    LoginError::Proxy { .. } => "proxy",
                     _ => "unexpected",
                 }
                 .to_owned(),
