@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, SERVER, at, inside, run, strict, until};
+use lab::{CLIENT, GATE, Lab, SERVER, at, in_namespaces, run, strict, until};
 use portway_nft::wire::{ANSWER, Answer, Ask, Outcome, REQUEST, Request};
 use portway_nft::{DEFAULT_MARK, End, Key, Remote, RemoteError, Translation, Want};
 use portway_pinhole::{HelperPinholes, NftOptions, PinholeError, Pinholes as _, StartError, Way, nft};
@@ -109,7 +109,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn the_helper_opens_for_the_broker_and_logs_how_each_hole_ended() {
-    inside("the_helper_opens_for_the_broker_and_logs_how_each_hole_ended", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let helper = Helper::start("opens", &[]);
@@ -147,7 +147,7 @@ fn the_helper_opens_for_the_broker_and_logs_how_each_hole_ended() {
 
 #[test]
 fn what_the_rules_forbid_is_refused_whoever_asks() {
-    inside("what_the_rules_forbid_is_refused_whoever_asks", || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         let helper = Helper::start("rules", &["--per-pair", "2", "--deny-port", "7777", "--longest", "30"]);
         for family in [0, 1] {
@@ -183,8 +183,7 @@ fn what_the_rules_forbid_is_refused_whoever_asks() {
 
 #[test]
 fn a_gates_own_helper_checks_again_translates_nowhere_forbidden_and_serves_nobody_else() {
-    let name = "a_gates_own_helper_checks_again_translates_nowhere_forbidden_and_serves_nobody_else";
-    inside(name, || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         lab::nft(
             "table inet portway_gate {
@@ -229,7 +228,8 @@ fn a_gates_own_helper_checks_again_translates_nowhere_forbidden_and_serves_nobod
         assert!(!run("nft list tables").contains("portway_gate"));
         drop(gate);
         assert!(process.wait().unwrap().success(), "it ends with its gate");
-        assert!(!run("nft list tables").contains("portway"));
+        let gone = || !run("nft list tables").contains("portway");
+        assert!(until(Duration::from_secs(5), gone), "the kernel removes the table");
 
         // What a gate may ask is nobody else's.
         let helper = Helper::start("others", &[]);
@@ -255,7 +255,7 @@ fn gates_helper(version: &str) -> std::io::Result<(Child, Remote)> {
 
 #[test]
 fn a_gate_never_opens_to_itself() {
-    inside("a_gate_never_opens_to_itself", || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         let helper = Helper::start("gate", &["--reach", "forward"]);
         let line = Line::to(&helper.path);
@@ -270,7 +270,7 @@ fn a_gate_never_opens_to_itself() {
 
 #[test]
 fn a_client_that_is_gone_leaves_no_hole_and_cannot_close_those_of_others() {
-    inside("a_client_that_is_gone_leaves_no_hole_and_cannot_close_those_of_others", || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         let helper = Helper::start("gone", &[]);
         let (first, second) = (Line::to(&helper.path), Line::to(&helper.path));
@@ -285,7 +285,7 @@ fn a_client_that_is_gone_leaves_no_hole_and_cannot_close_those_of_others() {
 
 #[test]
 fn strangers_and_nonsense_are_shown_the_door() {
-    inside("strangers_and_nonsense_are_shown_the_door", || {
+    in_namespaces(|| {
         let helper = Helper::start("door", &["--allow", "4711"]);
         assert!(matches!(Line::to(&helper.path).answer(), Some(Outcome::Refused(_))), "we are not user 4711");
         let error = HelperPinholes::connect(&helper.path).unwrap_err();
@@ -309,7 +309,7 @@ fn strangers_and_nonsense_are_shown_the_door() {
 
 #[test]
 fn a_killed_helper_leaves_nothing_and_the_next_one_serves_the_same_broker() {
-    inside("a_killed_helper_leaves_nothing_and_the_next_one_serves_the_same_broker", || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         let mut helper = Helper::start("killed", &[]);
         let broker = HelperPinholes::connect(&helper.path).unwrap();
@@ -336,7 +336,7 @@ fn a_killed_helper_leaves_nothing_and_the_next_one_serves_the_same_broker() {
 
 #[test]
 fn told_to_end_it_closes_and_logs_what_is_open() {
-    inside("told_to_end_it_closes_and_logs_what_is_open", || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         let mut helper = Helper::start("end", &[]);
         let line = Line::to(&helper.path);
@@ -351,7 +351,7 @@ fn told_to_end_it_closes_and_logs_what_is_open() {
 
 #[test]
 fn a_second_helper_leaves_the_first_alone() {
-    inside("a_second_helper_leaves_the_first_alone", || {
+    in_namespaces(|| {
         let first = Helper::start("first", &[]);
         let elsewhere = first.path.with_extension("second");
         for (path, why) in [(&first.path, "another helper"), (&elsewhere, "another process")] {
@@ -367,7 +367,7 @@ fn a_second_helper_leaves_the_first_alone() {
 
 #[test]
 fn it_keeps_no_capability_but_one() {
-    inside("it_keeps_no_capability_but_one", || {
+    in_namespaces(|| {
         let helper = Helper::start("caps", &[]);
         let status = std::fs::read_to_string(format!("/proc/{}/status", helper.process.id())).unwrap();
         let field = |name: &str| {
@@ -385,7 +385,7 @@ fn it_keeps_no_capability_but_one() {
 #[test]
 fn without_helper_and_without_capability_the_start_says_what_to_do() {
     let options = NftOptions { socket: "/nonexistent/holed.sock".into(), ..NftOptions::default() };
-    inside("without_helper_and_without_capability_the_start_says_what_to_do", || {
+    in_namespaces(|| {
         let direct = nft(&options).unwrap();
         assert_eq!(direct.way, Way::Direct, "with the capability we do it ourselves");
         drop(direct);
@@ -404,7 +404,7 @@ fn without_helper_and_without_capability_the_start_says_what_to_do() {
 /// Prints how long it takes; asserts nothing about time.
 #[test]
 fn opening_through_the_helper_is_measured() {
-    inside("opening_through_the_helper_is_measured", || {
+    in_namespaces(|| {
         let _lab = Lab::new();
         let helper = Helper::start("speed", &[]);
         let broker = HelperPinholes::connect(&helper.path).unwrap();

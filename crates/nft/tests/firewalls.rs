@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, Scratch, at, inside, paste_into_ufw, run};
+use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, Scratch, at, in_namespaces, paste_into_ufw, run};
 use portway_nft::paste::{Firewall, Rules};
 use portway_nft::{Elements as _, Filter, Key, Layout};
 
@@ -90,7 +90,7 @@ fn beside_ufw_a_server_needs_no_open_range_and_a_gate_opens_what_it_forwards() {
     if !installed(&["ufw", "iptables", "ip6tables"]) {
         return;
     }
-    inside("beside_ufw_a_server_needs_no_open_range_and_a_gate_opens_what_it_forwards", || {
+    in_namespaces(|| {
         let _scratch = Scratch::over(&["/etc/ufw"]);
         let lab = Lab::new();
         let layout = Layout::default();
@@ -125,7 +125,7 @@ fn beside_firewalld_the_guard_keeps_the_range_shut_that_its_zone_has_opened() {
     if !installed(&["firewalld", "firewall-cmd", "dbus-daemon"]) {
         return;
     }
-    inside("beside_firewalld_the_guard_keeps_the_range_shut_that_its_zone_has_opened", || {
+    in_namespaces(|| {
         let scratch = Scratch::over(&["/etc/firewalld"]);
         let lab = Lab::new();
         let layout = Layout { guard: Some(5000..=5009), ..Layout::default() };

@@ -6,7 +6,7 @@ mod lab;
 
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, at, inside, nft, run, strict, until};
+use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, SERVER, at, in_namespaces, nft, run, strict, until};
 use portway_nft::{
     DEFAULT_MARK, Elements as _, End, Filter, FilterError, Holes, Key, Layout, OwnAddresses, Policy, Reach,
     Want,
@@ -24,7 +24,7 @@ fn filter() -> Filter {
 
 #[test]
 fn a_hole_serves_exactly_one_connection_of_exactly_one_client() {
-    inside("a_hole_serves_exactly_one_connection_of_exactly_one_client", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -46,7 +46,7 @@ fn a_hole_serves_exactly_one_connection_of_exactly_one_client() {
 
 #[test]
 fn the_first_packet_may_come_again_if_it_was_lost() {
-    inside("the_first_packet_may_come_again_if_it_was_lost", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -68,7 +68,7 @@ fn the_first_packet_may_come_again_if_it_was_lost() {
 
 #[test]
 fn an_unused_hole_dies_by_itself() {
-    inside("an_unused_hole_dies_by_itself", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -83,7 +83,7 @@ fn an_unused_hole_dies_by_itself() {
 
 #[test]
 fn a_hole_can_be_taken_back_and_asked_for_again() {
-    inside("a_hole_can_be_taken_back_and_asked_for_again", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -102,7 +102,7 @@ fn a_hole_can_be_taken_back_and_asked_for_again() {
 
 #[test]
 fn a_stray_packet_that_is_no_first_one_uses_nothing_up() {
-    inside("a_stray_packet_that_is_no_first_one_uses_nothing_up", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -122,7 +122,7 @@ fn a_stray_packet_that_is_no_first_one_uses_nothing_up() {
 
 #[test]
 fn a_source_port_that_is_used_again_needs_a_hole_of_its_own() {
-    inside("a_source_port_that_is_used_again_needs_a_hole_of_its_own", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -139,7 +139,7 @@ fn a_source_port_that_is_used_again_needs_a_hole_of_its_own() {
 
 #[test]
 fn a_server_behind_its_own_firewall_is_reached_through_the_input_hook() {
-    inside("a_server_behind_its_own_firewall_is_reached_through_the_input_hook", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let mut filter = filter();
@@ -156,7 +156,7 @@ fn a_server_behind_its_own_firewall_is_reached_through_the_input_hook() {
 
 #[test]
 fn a_guarded_range_is_shut_for_all_without_a_hole_even_if_the_firewall_left_it_open() {
-    inside("a_guarded_range_is_shut_for_all_without_a_hole_even_if_the_firewall_left_it_open", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         let layout = Layout { guard: Some(5000..=5009), ..Layout::default() };
         let mut filter = Filter::install(&layout).unwrap();
@@ -184,7 +184,7 @@ fn a_guarded_range_is_shut_for_all_without_a_hole_even_if_the_firewall_left_it_o
 
 #[test]
 fn nothing_outside_our_table_is_touched_and_nothing_is_left() {
-    inside("nothing_outside_our_table_is_touched_and_nothing_is_left", || {
+    in_namespaces(|| {
         nft("table inet admin { set pin4 { type ipv4_addr; }
              chain forward { type filter hook forward priority filter; policy drop; counter; }; }
              table ip portway { chain x { }; }");
@@ -206,7 +206,7 @@ fn nothing_outside_our_table_is_touched_and_nothing_is_left() {
 
 #[test]
 fn a_table_left_over_is_replaced_and_a_table_in_use_is_not() {
-    inside("a_table_left_over_is_replaced_and_a_table_in_use_is_not", || {
+    in_namespaces(|| {
         nft("table inet portway { set pin4 { type ipv4_addr . ipv4_addr . inet_service; flags timeout,dynamic;
              elements = { 192.0.2.7 . 198.51.100.1 . 22 timeout 1h }; }; chain odd { }; }");
         let mut first = filter();
@@ -220,7 +220,7 @@ fn a_table_left_over_is_replaced_and_a_table_in_use_is_not() {
 
 #[test]
 fn holes_survive_the_administrators_reload() {
-    inside("holes_survive_the_administrators_reload", || {
+    in_namespaces(|| {
         let key = key("192.0.2.7", at("198.51.100.1", 5000));
         let mut owned = filter();
         owned.add(&key, TEN).unwrap();
@@ -238,7 +238,7 @@ fn holes_survive_the_administrators_reload() {
 
 #[test]
 fn the_set_has_a_limit_and_says_so() {
-    inside("the_set_has_a_limit_and_says_so", || {
+    in_namespaces(|| {
         let mut filter = Filter::install(&Layout { size: 3, ..Layout::default() }).unwrap();
         for port in 5000..5003 {
             filter.add(&key("192.0.2.7", at("198.51.100.1", port)), TEN).unwrap();
@@ -252,7 +252,7 @@ fn the_set_has_a_limit_and_says_so() {
 
 #[test]
 fn the_book_tells_used_from_expired() {
-    inside("the_book_tells_used_from_expired", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         strict(DEFAULT_MARK);
         let policy = Policy { reach: Reach::Forward, ..Policy::default() };
@@ -278,8 +278,8 @@ fn the_book_tells_used_from_expired() {
 
 #[test]
 fn without_the_capability_the_error_says_so() {
-    if std::env::var_os("PORTWAY_LAB_INSIDE").is_none() {
-        inside("without_the_capability_the_error_says_so", || {});
+    if !lab::is_inside() {
+        in_namespaces(|| {});
         return;
     }
     let none = rustix::thread::CapabilitySets {
@@ -294,7 +294,7 @@ fn without_the_capability_the_error_says_so() {
 /// Prints how long it takes; asserts nothing about time. Run it alone, with `--release` for figures that count.
 #[test]
 fn opening_and_closing_is_measured() {
-    inside("opening_and_closing_is_measured", || {
+    in_namespaces(|| {
         let mut filter = filter();
         for (name, from, to) in
             [("IPv4", "192.0.2.7", "198.51.100.1"), ("IPv6", "2001:db8::7", "2001:db8:1::1")]

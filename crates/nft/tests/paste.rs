@@ -6,7 +6,7 @@ mod lab;
 use std::process::Command;
 use std::time::Duration;
 
-use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, at, inside, nft};
+use lab::{CLIENT, GATE, Lab, OTHER_CLIENT, at, in_namespaces, nft};
 use portway_nft::paste::{Firewall, Rules};
 use portway_nft::{DEFAULT_MARK, Elements as _, Filter, Key, Layout};
 
@@ -33,7 +33,7 @@ fn data_needs_a_hole(lab: &Lab, filter: &mut Filter) {
 
 #[test]
 fn the_ready_ruleset_for_nftables_works_as_it_is() {
-    inside("the_ready_ruleset_for_nftables_works_as_it_is", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         let layout = Layout::default();
         nft(&rules(Firewall::Nftables, &layout));
@@ -43,7 +43,7 @@ fn the_ready_ruleset_for_nftables_works_as_it_is() {
 
 #[test]
 fn a_mark_of_ones_own_lives_beside_ours() {
-    inside("a_mark_of_ones_own_lives_beside_ours", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         let layout = Layout { mark: 0x40, ..Layout::default() };
         nft(&rules(Firewall::Nftables, &layout));
@@ -62,7 +62,7 @@ fn the_lines_for_iptables_work() {
         eprintln!("NOT RUN: iptables and ip6tables are not installed");
         return;
     }
-    inside("the_lines_for_iptables_work", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         for program in ["iptables", "ip6tables"] {
             for rule in [
@@ -85,7 +85,7 @@ fn the_lines_for_iptables_work() {
 
 #[test]
 fn where_marks_cannot_be_matched_the_guard_shuts_the_range_that_the_other_firewall_opened() {
-    inside("where_marks_cannot_be_matched_the_guard_shuts_the_range_that_the_other_firewall_opened", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         // As firewalld does after --add-port: the range is open for everybody.
         nft("table inet firewalld { chain filter_INPUT { type filter hook input priority 10; policy drop;

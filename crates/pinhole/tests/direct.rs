@@ -7,7 +7,7 @@ mod lab;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lab::{CLIENT, GATE, Lab, SERVER, at, inside, run, strict};
+use lab::{CLIENT, GATE, Lab, SERVER, at, in_namespaces, run, strict};
 use portway_nft::{DEFAULT_MARK, End, Layout, Policy};
 use portway_pinhole::{NftPinholes, PinholeError, Pinholes as _};
 use portway_proto::{Announced, Expected};
@@ -18,8 +18,8 @@ fn expected(from: &str, to: std::net::SocketAddr) -> Expected {
 
 #[tokio::test]
 async fn a_process_with_the_capability_opens_its_own_holes() {
-    if std::env::var_os("PORTWAY_LAB_INSIDE").is_none() {
-        return inside("a_process_with_the_capability_opens_its_own_holes", || {});
+    if !lab::is_inside() {
+        return in_namespaces(|| {});
     }
     let lab = Lab::new();
     strict(DEFAULT_MARK);
@@ -62,8 +62,8 @@ async fn a_process_with_the_capability_opens_its_own_holes() {
 
 #[tokio::test]
 async fn a_hole_that_nobody_uses_is_logged_as_expired() {
-    if std::env::var_os("PORTWAY_LAB_INSIDE").is_none() {
-        return inside("a_hole_that_nobody_uses_is_logged_as_expired", || {});
+    if !lab::is_inside() {
+        return in_namespaces(|| {});
     }
     let _lab = Lab::new();
     let ended = Arc::new(Mutex::new(Vec::new()));

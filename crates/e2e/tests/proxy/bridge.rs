@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use portway_e2e::{Certificate, Control, Lines, PATIENCE, Tls, TlsOptions, Tree, binary, bytes};
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{CLIENT, Lab, OTHER_CLIENT, Running, SERVER, at, inside, nft};
+use crate::lab::{CLIENT, Lab, OTHER_CLIENT, Running, SERVER, at, in_namespaces, nft};
 
 const BOTH: [usize; 2] = [0, 1];
 
@@ -168,8 +168,7 @@ fn thieves_get_nothing(family: usize, owner: &Tls, strangers: &[(&'static str, O
 
 #[test]
 fn rule_28_another_sessions_data_connection_is_refused_and_the_owner_is_served() {
-    let name = "bridge::rule_28_another_sessions_data_connection_is_refused_and_the_owner_is_served";
-    inside(name, || {
+    in_namespaces(|| {
         let field = field(&["--data-proof", "required"]);
         for family in BOTH {
             let (owner, newcomer, other) = (field.user(), field.user(), field.user());
@@ -195,8 +194,7 @@ fn rule_28_another_sessions_data_connection_is_refused_and_the_owner_is_served()
 
 #[test]
 fn rule_28_who_has_resumed_once_is_held_to_it_without_any_flag() {
-    let name = "bridge::rule_28_who_has_resumed_once_is_held_to_it_without_any_flag";
-    inside(name, || {
+    in_namespaces(|| {
         let field = field(&[]);
         for family in BOTH {
             let (owner, newcomer) = (field.user(), field.user());
@@ -211,8 +209,7 @@ fn rule_28_who_has_resumed_once_is_held_to_it_without_any_flag() {
 
 #[test]
 fn rule_28_without_resumption_nothing_is_served_where_it_is_demanded() {
-    let name = "bridge::rule_28_without_resumption_nothing_is_served_where_it_is_demanded";
-    inside(name, || {
+    in_namespaces(|| {
         let field = field(&["--data-proof", "required"]);
         for family in BOTH {
             let (owner, fresh) = (field.user(), field.user());
@@ -238,8 +235,7 @@ fn rule_28_without_resumption_nothing_is_served_where_it_is_demanded() {
 
 #[test]
 fn rules_12_and_38_a_bridged_sessions_refusals_are_in_the_gates_book() {
-    let name = "bridge::rules_12_and_38_a_bridged_sessions_refusals_are_in_the_gates_book";
-    inside(name, || {
+    in_namespaces(|| {
         let field = field(&["--deny-port", "5000", "--failed-logins-per-minute", "2"]);
         for family in BOTH {
             let user = field.user();
@@ -276,8 +272,7 @@ fn rules_12_and_38_a_bridged_sessions_refusals_are_in_the_gates_book() {
 
 #[test]
 fn rule_41_a_balancers_client_is_the_one_whose_data_the_bridge_serves() {
-    let name = "bridge::rule_41_a_balancers_client_is_the_one_whose_data_the_bridge_serves";
-    inside(name, || {
+    in_namespaces(|| {
         let field = field(&[
             "--proxy-protocol",
             OTHER_CLIENT[0],

@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 
 use portway_e2e::{Lines, PATIENCE, Program, Tree, binary, bytes};
 
-use crate::lab::{Running, inside, run};
+use crate::lab::{Running, in_namespaces, run};
 use crate::world::{ANN, forward, server};
 
 #[test]
 fn ncftp_gets_through_by_each_kind_of_firewall_that_its_template_lists() {
-    inside("recipes::ncftp_gets_through_by_each_kind_of_firewall_that_its_template_lists", || {
+    in_namespaces(|| {
         run("ip link set lo up");
         let (home, file) = (Tree::new().unwrap(), bytes(5, 200_000));
         home.write("srv/f", &file).unwrap();

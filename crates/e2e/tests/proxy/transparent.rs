@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use portway_e2e::{Certificate, Lines, PATIENCE, Program, Proxy, Tree, binary, bytes};
 
-use crate::lab::{Lab, Running, SERVER, inside, nft, run};
+use crate::lab::{Lab, Running, SERVER, in_namespaces, nft, run};
 
 #[test]
 fn a_client_that_knows_of_no_proxy_is_served_in_every_mode_and_its_tls_is_looked_into() {
-    let name =
-        "transparent::a_client_that_knows_of_no_proxy_is_served_in_every_mode_and_its_tls_is_looked_into";
-    inside(name, || {
+    in_namespaces(|| {
         let lab = Lab::new();
         let (home, file) = (Arc::new(Tree::new().unwrap()), bytes(5, 400_000));
         home.write("srv/f", &file).unwrap();

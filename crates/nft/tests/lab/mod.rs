@@ -9,11 +9,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Runs `body` in user and network namespaces of its own: starts this very test once more inside of them.
+/// Set inside of the namespaces.
+const INSIDE: &str = "PORTWAY_LAB_INSIDE";
+
+/// Whether this process is in namespaces that [`in_namespaces`] has made.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// Runs `body` in user and network namespaces of its own: starts the test that it stands in once more inside of them.
 ///
 /// Panics where neither user namespaces nor root are to be had: the kernel's behaviour is what is tested.
-pub(crate) fn inside(test: &str, body: impl FnOnce()) {
-    if std::env::var_os("PORTWAY_LAB_INSIDE").is_some() {
+pub(crate) fn in_namespaces<F: FnOnce()>(body: F) {
+    if is_inside() {
         return body();
     }
     let possible = |flags: &[&str]| {
@@ -26,12 +34,18 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     };
     let ways: [&[&str]; 2] = [&["--user", "--map-root-user", "--net"], &["--net"]];
     let way = ways.into_iter().find(|way| possible(way)).expect("unshare, and user namespaces or root");
-    let program = std::env::current_exe().unwrap();
-    let output = Command::new("unshare")
-        .args(way)
-        .arg(program)
+    once_more::<F>(Command::new("unshare").args(way));
+}
+
+/// Starts the test in which the closure `F` stands, by a command that leads into namespaces.
+pub(crate) fn once_more<F>(way: &mut Command) {
+    // As in `binary::module::test::{{closure}}`.
+    let path = std::any::type_name::<F>().split("::{{closure}}").next().unwrap_or_default();
+    let (_, test) = path.split_once("::").expect("a closure in a test");
+    let output = way
+        .arg(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture", "--include-ignored"])
-        .env("PORTWAY_LAB_INSIDE", "1")
+        .env(INSIDE, "1")
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned()).concat();
@@ -133,7 +147,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new() -> Self {
         // Outside, these links and what a test does to the packet filter would be the machine's own.
-        assert!(std::env::var_os("PORTWAY_LAB_INSIDE").is_some(), "a lab is made by `inside` alone");
+        assert!(is_inside(), "a lab is made by `in_namespaces` alone");
         let lab = Self { client: Host::new(), server: Host::new() };
         run("ip link set lo up");
         for (host, link, net) in [(&lab.client, "cli", 1), (&lab.server, "srv", 2)] {

@@ -1,11 +1,11 @@
 //! Active mode on a machine whose own packet filter lets nothing in but what carries our mark.
 
-use crate::lab::{SERVER, inside, run, strict};
+use crate::lab::{SERVER, in_namespaces, run, strict};
 use crate::stage::{Server, Stage};
 
 #[test]
 fn the_client_opens_its_own_packet_filter_for_the_servers_connection_alone() {
-    inside("filter::the_client_opens_its_own_packet_filter_for_the_servers_connection_alone", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         stage.lab.client.run(|| strict(portway_nft::DEFAULT_MARK));
         let socket = stage.folder.join("no-helper").display().to_string();
@@ -27,7 +27,7 @@ fn the_client_opens_its_own_packet_filter_for_the_servers_connection_alone() {
 
 #[test]
 fn a_client_that_cannot_open_its_packet_filter_says_what_is_missing() {
-    inside("filter::a_client_that_cannot_open_its_packet_filter_says_what_is_missing", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         let output = stage.lab.client.run(|| {
             std::process::Command::new("setpriv")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{SERVER, inside, run};
+use crate::lab::{SERVER, in_namespaces, run};
 use crate::stage::{Server, Stage, wall};
 
 const DROPPED: &str = "iifname cli tcp dport != 21 drop";
@@ -28,7 +28,7 @@ fn age(stage: &Stage, seconds: u64) {
 
 #[test]
 fn the_second_run_begins_with_what_worked_until_that_is_a_week_old() {
-    inside("memory::the_second_run_begins_with_what_worked_until_that_is_a_week_old", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         wall(DROPPED);
         for (family, host) in SERVER.into_iter().enumerate() {
@@ -52,7 +52,7 @@ fn the_second_run_begins_with_what_worked_until_that_is_a_week_old() {
 
 #[test]
 fn a_memory_that_has_become_wrong_costs_two_seconds_once_in_either_direction() {
-    inside("memory::a_memory_that_has_become_wrong_costs_two_seconds_once_in_either_direction", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         for (rule, first, then) in [
             (DROPPED, vec!["EPSV", "PASV", "PORT"], vec!["PORT"]),
@@ -75,7 +75,7 @@ fn a_memory_that_has_become_wrong_costs_two_seconds_once_in_either_direction() {
 
 #[test]
 fn on_another_network_nothing_is_taken_for_granted() {
-    inside("memory::on_another_network_nothing_is_taken_for_granted", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         wall(DROPPED);
         let at_home = stage.get(SERVER[0], &["--tls", "off"]);

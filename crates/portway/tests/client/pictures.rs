@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::lab::{SERVER, inside};
+use crate::lab::{SERVER, in_namespaces};
 use crate::snapshot::{recording, snapshot, with_ports_in_order, without_numbers_before};
 use crate::stage::{Server, Stage, wall};
 
@@ -46,7 +46,7 @@ fn fits(text: &str) {
 
 #[test]
 fn explain_draws_one_way_and_both_ways_and_where_it_stopped() {
-    inside("pictures::explain_draws_one_way_and_both_ways_and_where_it_stopped", || {
+    in_namespaces(|| {
         let stage = Stage::new(SERVES);
         let url = format!("ftp://ann:secret@{}/file.bin", SERVER[0]);
         let folder = format!("ftp://ann:secret@[{}]/", SERVER[1]);
@@ -74,7 +74,7 @@ fn explain_draws_one_way_and_both_ways_and_where_it_stopped() {
 
 #[test]
 fn failures_say_what_happened_on_which_channel_and_what_to_do() {
-    inside("pictures::failures_say_what_happened_on_which_channel_and_what_to_do", || {
+    in_namespaces(|| {
         let stage = Stage::new(SERVES);
         let url = |account: &str, path: &str| format!("ftp://{account}{}/{path}", SERVER[0]);
         let (good, missing) = (url("ann:secret@", "file.bin"), url("ann:secret@", "no-such-file"));
@@ -108,7 +108,7 @@ fn without_time(line: &str) -> String {
 
 #[test]
 fn explain_says_the_same_in_json() {
-    inside("pictures::explain_says_the_same_in_json", || {
+    in_namespaces(|| {
         let stage = Stage::new(SERVES);
         wall(DROPPED);
         let url = format!("ftp://ann:secret@{}/file.bin", SERVER[0]);

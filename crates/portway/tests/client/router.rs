@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::lab::{GATE, SERVER, inside, nft, run};
+use crate::lab::{GATE, SERVER, in_namespaces, nft, run};
 use crate::stage::{Ended, Server, Stage};
 
 /// A home router: everything out, nothing in, and the server sees one address. Passive ports are blocked.
@@ -104,7 +104,7 @@ fn arrives(stage: &Stage, what: &str, flags: &[&str], protocol: &str) {
 
 #[test]
 fn active_mode_works_behind_a_router_that_opens_a_port() {
-    inside("router::active_mode_works_behind_a_router_that_opens_a_port", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         public(&stage);
         // Without its help no mode works.
@@ -129,7 +129,7 @@ fn active_mode_works_behind_a_router_that_opens_a_port() {
 
 #[test]
 fn a_router_that_opens_nothing_is_named_in_the_failure() {
-    inside("router::a_router_that_opens_nothing_is_named_in_the_failure", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         public(&stage);
         let flags = [&PLAIN[..], &AUTO, &["--mode", "active"]].concat();

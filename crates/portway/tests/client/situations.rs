@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::lab::{GATE, SERVER, inside, nft};
+use crate::lab::{GATE, SERVER, in_namespaces, nft};
 use crate::stage::{Ended, Server, Stage, wall};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -45,30 +45,27 @@ fn fails(what: &str, ended: &Ended, blame: &str, says: &[&str]) {
 
 #[test]
 fn a_passive_range_that_is_dropped_costs_two_seconds_and_the_file_comes_actively() {
-    inside(
-        "situations::a_passive_range_that_is_dropped_costs_two_seconds_and_the_file_comes_actively",
-        || {
-            let stage = Stage::new(Server::Portway(&["--anonymous"]));
-            wall(DROPPED);
-            for (host, flags) in OURS {
-                let ended = stage.get(host, &[flags, &["--no-memory"]].concat());
-                works(&format!("dropped, {host} {flags:?}"), &ended, &["PORT", "EPRT"]);
-                let ended = stage.get(host, &[flags, &["--no-memory", "--mode", "passive"]].concat());
-                let what = format!("dropped and passive forced, {host} {flags:?}");
-                fails(
-                    &what,
-                    &ended,
-                    "their-network",
-                    &["no answer within", "firewall at the server", "passive range"],
-                );
-            }
-        },
-    );
+    in_namespaces(|| {
+        let stage = Stage::new(Server::Portway(&["--anonymous"]));
+        wall(DROPPED);
+        for (host, flags) in OURS {
+            let ended = stage.get(host, &[flags, &["--no-memory"]].concat());
+            works(&format!("dropped, {host} {flags:?}"), &ended, &["PORT", "EPRT"]);
+            let ended = stage.get(host, &[flags, &["--no-memory", "--mode", "passive"]].concat());
+            let what = format!("dropped and passive forced, {host} {flags:?}");
+            fails(
+                &what,
+                &ended,
+                "their-network",
+                &["no answer within", "firewall at the server", "passive range"],
+            );
+        }
+    });
 }
 
 #[test]
 fn a_passive_range_that_is_rejected_costs_next_to_nothing() {
-    inside("situations::a_passive_range_that_is_rejected_costs_next_to_nothing", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         for (name, rule, says) in [("reset", RESET, "refused"), ("prohibited", PROHIBITED, "unreachable")] {
             wall(rule);
@@ -91,33 +88,30 @@ fn a_passive_range_that_is_rejected_costs_next_to_nothing() {
 
 #[test]
 fn a_client_firewall_in_the_way_of_forced_active_mode_is_named_and_auto_passes_it() {
-    inside(
-        "situations::a_client_firewall_in_the_way_of_forced_active_mode_is_named_and_auto_passes_it",
-        || {
-            let stage = Stage::new(Server::Portway(&["--anonymous"]));
-            // The client's own machine filters, which a user forgets first.
-            stage.lab.client.run(|| {
-                nft("table inet own { chain input { type filter hook input priority filter; policy drop;
+    in_namespaces(|| {
+        let stage = Stage::new(Server::Portway(&["--anonymous"]));
+        // The client's own machine filters, which a user forgets first.
+        stage.lab.client.run(|| {
+            nft("table inet own { chain input { type filter hook input priority filter; policy drop;
                          iif lo accept
                          ct state established,related accept
                          meta l4proto { icmp, ipv6-icmp } accept
                      }; }");
-            });
-            for (host, flags) in OURS {
-                let ended = stage.get(host, &[flags, &["--no-memory", "--mode", "active"]].concat());
-                let what = format!("active forced, {host} {flags:?}");
-                fails(&what, &ended, "our-network", &["within 2.0 s", "on this side", "passive mode"]);
-                let ended = stage.get(host, &[flags, &["--no-memory"]].concat());
-                works(&format!("the same in mode auto, {host} {flags:?}"), &ended, &["EPSV"]);
-                assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
-            }
-        },
-    );
+        });
+        for (host, flags) in OURS {
+            let ended = stage.get(host, &[flags, &["--no-memory", "--mode", "active"]].concat());
+            let what = format!("active forced, {host} {flags:?}");
+            fails(&what, &ended, "our-network", &["within 2.0 s", "on this side", "passive mode"]);
+            let ended = stage.get(host, &[flags, &["--no-memory"]].concat());
+            works(&format!("the same in mode auto, {host} {flags:?}"), &ended, &["EPSV"]);
+            assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
+        }
+    });
 }
 
 #[test]
 fn a_private_address_in_227_behind_address_translation_is_not_believed() {
-    inside("situations::a_private_address_in_227_behind_address_translation_is_not_believed", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Vsftpd(
             "pasv_address=10.9.9.9\npasv_min_port=40000\npasv_max_port=40020\ncmds_denied=EPSV,EPRT",
         ));
@@ -135,7 +129,7 @@ fn a_private_address_in_227_behind_address_translation_is_not_believed() {
 
 #[test]
 fn the_address_0_0_0_0_in_227_is_not_believed() {
-    inside("situations::the_address_0_0_0_0_in_227_is_not_believed", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Vsftpd("pasv_address=0.0.0.0\ncmds_denied=EPSV,EPRT"));
         let ended = stage.get(SERVER[0], &["--tls", "off", "--no-memory"]);
         works("0.0.0.0", &ended, &["PASV"]);
@@ -145,7 +139,7 @@ fn the_address_0_0_0_0_in_227_is_not_believed() {
 
 #[test]
 fn a_server_that_refuses_passive_mode_sends_the_file_actively_at_once() {
-    inside("situations::a_server_that_refuses_passive_mode_sends_the_file_actively_at_once", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Vsftpd("pasv_enable=NO"));
         let ended = stage.get(SERVER[0], &["--tls", "off", "--no-memory"]);
         works("passive refused", &ended, &["PORT"]);
@@ -162,7 +156,7 @@ fn a_server_that_refuses_passive_mode_sends_the_file_actively_at_once() {
 
 #[test]
 fn where_every_mode_is_blocked_both_sides_are_named_in_time() {
-    inside("situations::where_every_mode_is_blocked_both_sides_are_named_in_time", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         for (name, rule) in [("dropped", DROPPED), ("reset", RESET), ("prohibited", PROHIBITED)] {
             wall(&format!("{rule}\n{NOT_IN}"));

@@ -1,6 +1,6 @@
 //! Active mode from port 20, for firewalls at clients that let in nothing else.
 
-use crate::lab::{SERVER, inside};
+use crate::lab::{SERVER, in_namespaces};
 use crate::stage::{Server, Stage, wall};
 
 /// A rule of old: what comes from port 20 is FTP, and everything else is not.
@@ -14,7 +14,7 @@ fn ways(stage: &Stage, host: &str, tls: &str) -> (Option<i32>, Vec<String>) {
 
 #[test]
 fn a_firewall_that_wants_port_20_lets_the_servers_data_connections_in() {
-    inside("source_port::a_firewall_that_wants_port_20_lets_the_servers_data_connections_in", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous", "--active-source-port", "20"]));
         wall(STRICT);
         for (host, way) in [(SERVER[0], "PORT"), (SERVER[1], "EPRT")] {
@@ -28,7 +28,7 @@ fn a_firewall_that_wants_port_20_lets_the_servers_data_connections_in() {
 
 #[test]
 fn the_same_firewall_stops_a_server_that_comes_from_any_port() {
-    inside("source_port::the_same_firewall_stops_a_server_that_comes_from_any_port", || {
+    in_namespaces(|| {
         let stage = Stage::new(Server::Portway(&["--anonymous"]));
         wall(STRICT);
         assert_eq!(ways(&stage, SERVER[0], "off"), (Some(7), Vec::new()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::field::{inside, until};
+use crate::field::{in_namespaces, until};
 use crate::lab::{self, CLIENT, OTHER_CLIENT, at};
 use crate::rules::BOTH;
 use crate::words::{SOON, Stage, at_once};
@@ -28,7 +28,7 @@ const OCTETS: u64 = 1 << 20;
 
 #[test]
 fn rule_37_each_hole_has_one_line_over_its_life_with_everything() {
-    inside("audit::rule_37_each_hole_has_one_line_over_its_life_with_everything", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--log-format", "json", "--hole-lifetime", "2s", "--deny-port", "5999"]);
         for family in BOTH {
             let port = |n: u16| 5000 + 100 * u16::try_from(family).unwrap() + n;
@@ -86,14 +86,14 @@ fn rule_37_each_hole_has_one_line_over_its_life_with_everything() {
 
 #[test]
 fn rule_17_beyond_the_limit_of_one_client_the_answer_is_425() {
-    inside("audit::rule_17_beyond_the_limit_of_one_client_the_answer_is_425", || {
+    in_namespaces(|| {
         at_the_limit("--max-holes-per-pair", true);
     });
 }
 
 #[test]
 fn rule_17_beyond_the_limit_of_all_the_answer_is_425() {
-    inside("audit::rule_17_beyond_the_limit_of_all_the_answer_is_425", || at_the_limit("--max-holes", false));
+    in_namespaces(|| at_the_limit("--max-holes", false));
 }
 
 /// With a limit of two: the third gets the reason, at once, and it is in the log.
@@ -134,7 +134,7 @@ fn at_the_limit(limit: &str, each_client: bool) {
 
 #[test]
 fn rule_38_whoever_fails_to_log_in_too_often_is_turned_away_for_a_while() {
-    inside("audit::rule_38_whoever_fails_to_log_in_too_often_is_turned_away_for_a_while", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--failed-logins-per-minute", "6"]);
         for family in BOTH {
             let mut d = stage.connect(family);

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::field::{FILE, Field, Server, Wall, inside, until};
+use crate::field::{FILE, Field, Server, Wall, in_namespaces, until};
 use crate::lab::{CLIENT, SERVER, Scratch, at, connect, paste_into_ufw, run};
 
 const LONG: Duration = Duration::from_secs(15);
@@ -58,12 +58,12 @@ fn beside_ufw(engine: &str) {
 
 #[test]
 fn a_relaying_gate_works_beside_ufw_with_the_lines_that_it_prints() {
-    inside("beside::a_relaying_gate_works_beside_ufw_with_the_lines_that_it_prints", || beside_ufw("relay"));
+    in_namespaces(|| beside_ufw("relay"));
 }
 
 #[test]
 fn an_inspecting_gate_works_beside_ufw_with_the_lines_that_it_prints() {
-    inside("beside::an_inspecting_gate_works_beside_ufw_with_the_lines_that_it_prints", || {
+    in_namespaces(|| {
         beside_ufw("inspect");
     });
 }

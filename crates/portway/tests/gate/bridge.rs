@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::field::{FILE, Field, Server, Wall, inside, until};
+use crate::field::{FILE, Field, Server, Wall, in_namespaces, until};
 use crate::lab::{SERVER, at};
 
 const LONG: Duration = Duration::from_secs(15);
@@ -87,7 +87,7 @@ fn url(family: usize) -> String {
 
 #[test]
 fn ftps_with_vsftpd_passes_a_strict_gate_in_both_modes_and_families() {
-    inside("bridge::ftps_with_vsftpd_passes_a_strict_gate_in_both_modes_and_families", || {
+    in_namespaces(|| {
         if Server::of_others() != Server::Vsftpd {
             return;
         }
@@ -114,7 +114,7 @@ fn ftps_with_vsftpd_passes_a_strict_gate_in_both_modes_and_families() {
 
 #[test]
 fn a_server_that_cannot_be_verified_is_no_server_and_nothing_goes_in_the_clear() {
-    inside("bridge::a_server_that_cannot_be_verified_is_no_server_and_nothing_goes_in_the_clear", || {
+    in_namespaces(|| {
         let field = field("other", &[]);
         let flags = ["ours.pem", "ours.key"].map(|name| field.folder.join(name).display().to_string());
         let field = field.portway(&["--tls", "required", "--cert", &flags[0], "--key", &flags[1]]);
@@ -131,7 +131,7 @@ fn a_server_that_cannot_be_verified_is_no_server_and_nothing_goes_in_the_clear()
 
 #[test]
 fn what_is_plain_stays_the_gates_and_a_server_without_tls_says_so_itself() {
-    inside("bridge::what_is_plain_stays_the_gates_and_a_server_without_tls_says_so_itself", || {
+    in_namespaces(|| {
         let field = field("ours", &[]).portway(&["--tls", "off"]);
         let words = ["curl", "-sS", "-o", "got", &url(0)].map(str::to_owned);
         let (output, _) = field.client(&words, LONG);
@@ -145,7 +145,7 @@ fn what_is_plain_stays_the_gates_and_a_server_without_tls_says_so_itself() {
 
 #[test]
 fn implicit_tls_is_bridged_and_words_in_the_clear_around_auth_end_a_session() {
-    inside("bridge::implicit_tls_is_bridged_and_words_in_the_clear_around_auth_end_a_session", || {
+    in_namespaces(|| {
         let field = field("ours", &["--implicit-port", "990"]);
         let flags = ["ours.pem", "ours.key"].map(|name| field.folder.join(name).display().to_string());
         let implicit = SERVER.map(|server| at(server, 990).to_string());
@@ -177,58 +177,42 @@ fn implicit_tls_is_bridged_and_words_in_the_clear_around_auth_end_a_session() {
 
 #[test]
 fn rules_28_and_29_the_name_asked_for_is_verified_and_another_protocol_gets_no_handshake() {
-    inside(
-        "bridge::rules_28_and_29_the_name_asked_for_is_verified_and_another_protocol_gets_no_handshake",
-        || {
-            let field = field("ours", &[]);
-            let flags = ["ours.pem", "ours.key"].map(|name| field.folder.join(name).display().to_string());
-            let field = field.portway(&["--tls", "required", "--cert", &flags[0], "--key", &flags[1]]);
-            let ca = field.folder.join("ca/proxy-ca.pem").display().to_string();
-            for family in [0, 1] {
-                let host = if family == 0 { SERVER[0].to_owned() } else { format!("[{}]", SERVER[1]) };
-                // The client trusts the bridge in either name: only the bridge can see that one is not the server's.
-                for (name, right) in [("ftp.example", true), ("bank.example", false)] {
-                    let (url, resolve) = (format!("ftp://{name}/{FILE}"), format!("{name}:21:{host}"));
-                    let words = [
-                        "curl",
-                        "-sS",
-                        "--cacert",
-                        &ca,
-                        "--ssl-reqd",
-                        "--resolve",
-                        &resolve,
-                        "-o",
-                        "got",
-                        &url,
-                    ];
-                    let (output, _) = field.client(&words.map(str::to_owned), LONG);
-                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                    assert_eq!(output.status.success(), right, "{name} {host}: {said}");
-                    assert!(
-                        right || said.contains("530") || said.contains("denied"),
-                        "{name} {host}: {said}"
-                    );
-                }
-                let to = format!("{host}:21");
-                for (alpn, taken) in [("ftp", true), ("http/1.1", false)] {
-                    let words = [
-                        "openssl",
-                        "s_client",
-                        "-starttls",
-                        "ftp",
-                        "-connect",
-                        &to,
-                        "-CAfile",
-                        &ca,
-                        "-alpn",
-                        alpn,
-                    ];
-                    let (output, _) = field.client(&words.map(str::to_owned), LONG);
-                    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-                    assert_eq!(said.contains("ALPN protocol: ftp"), taken, "{alpn} {host}: {said}");
-                    assert_eq!(said.contains("no application protocol"), !taken, "{alpn} {host}: {said}");
-                }
+    in_namespaces(|| {
+        let field = field("ours", &[]);
+        let flags = ["ours.pem", "ours.key"].map(|name| field.folder.join(name).display().to_string());
+        let field = field.portway(&["--tls", "required", "--cert", &flags[0], "--key", &flags[1]]);
+        let ca = field.folder.join("ca/proxy-ca.pem").display().to_string();
+        for family in [0, 1] {
+            let host = if family == 0 { SERVER[0].to_owned() } else { format!("[{}]", SERVER[1]) };
+            // The client trusts the bridge in either name: only the bridge can see that one is not the server's.
+            for (name, right) in [("ftp.example", true), ("bank.example", false)] {
+                let (url, resolve) = (format!("ftp://{name}/{FILE}"), format!("{name}:21:{host}"));
+                let words =
+                    ["curl", "-sS", "--cacert", &ca, "--ssl-reqd", "--resolve", &resolve, "-o", "got", &url];
+                let (output, _) = field.client(&words.map(str::to_owned), LONG);
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(output.status.success(), right, "{name} {host}: {said}");
+                assert!(right || said.contains("530") || said.contains("denied"), "{name} {host}: {said}");
             }
-        },
-    );
+            let to = format!("{host}:21");
+            for (alpn, taken) in [("ftp", true), ("http/1.1", false)] {
+                let words = [
+                    "openssl",
+                    "s_client",
+                    "-starttls",
+                    "ftp",
+                    "-connect",
+                    &to,
+                    "-CAfile",
+                    &ca,
+                    "-alpn",
+                    alpn,
+                ];
+                let (output, _) = field.client(&words.map(str::to_owned), LONG);
+                let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                assert_eq!(said.contains("ALPN protocol: ftp"), taken, "{alpn} {host}: {said}");
+                assert_eq!(said.contains("no application protocol"), !taken, "{alpn} {host}: {said}");
+            }
+        }
+    });
 }

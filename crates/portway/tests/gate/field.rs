@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portway_peers::{Brand, vsftpd};
 
 pub(crate) use crate::lab::until;
-use crate::lab::{Lab, SERVER, nft};
+use crate::lab::{Lab, SERVER, is_inside, nft, once_more};
 
 /// What the administrator's firewall forwards besides answers and what carries our mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,26 +53,12 @@ impl Server {
 
 pub(crate) const FILE: &str = "file.bin";
 
-/// Runs `body` in a network namespace of its own: starts this very test once more inside of it. With root if we
-/// have it, since vsftpd changes users.
-pub(crate) fn inside(test: &str, body: impl FnOnce()) {
-    if rustix::process::geteuid().is_root() && std::env::var_os("PORTWAY_LAB_INSIDE").is_none() {
-        let output = Command::new("unshare")
-            .arg("--net")
-            .arg(std::env::current_exe().unwrap())
-            .args([test, "--exact", "--nocapture"])
-            .env("PORTWAY_LAB_INSIDE", "1")
-            .env(ROOT, "1")
-            .output()
-            .unwrap();
-        let text =
-            [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned()).concat();
-        print!("{text}");
-        assert!(output.status.success(), "{test} failed inside its namespace");
-        assert!(text.contains("1 passed"), "{test} did not run inside its namespace");
-        return;
+/// As [`lab::in_namespaces`](crate::lab::in_namespaces), with root if we have it, since vsftpd changes users.
+pub(crate) fn in_namespaces<F: FnOnce()>(body: F) {
+    if rustix::process::geteuid().is_root() && !is_inside() {
+        return once_more::<F>(Command::new("unshare").arg("--net").env(ROOT, "1"));
     }
-    crate::lab::inside(test, body);
+    crate::lab::in_namespaces(body);
 }
 
 impl Field {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::field::{FILE, Field, Wall, inside, until};
+use crate::field::{FILE, Field, Wall, in_namespaces, until};
 use crate::lab::{CLIENT, GATE, OTHER_CLIENT, SERVER, at};
 
 const PROMISE: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ pub(crate) fn works(field: &Field, name: &str, family: usize, active: bool) {
 
 #[test]
 fn ftps_passes_a_strict_gate_in_both_modes_and_families() {
-    inside("ftps::ftps_passes_a_strict_gate_in_both_modes_and_families", || every_cell(&field()));
+    in_namespaces(|| every_cell(&field()));
 }
 
 /// Fetches by both clients, in both modes and families.
@@ -114,7 +114,7 @@ pub(crate) fn every_cell(field: &Field) {
 
 #[test]
 fn implicit_ftps_passes_a_strict_gate() {
-    inside("ftps::implicit_ftps_passes_a_strict_gate", || implicit(&field()));
+    in_namespaces(|| implicit(&field()));
 }
 
 /// Fetches under TLS from the first octet on.
@@ -136,7 +136,7 @@ pub(crate) fn implicit(field: &Field) {
 
 #[test]
 fn without_the_gates_agent_a_data_command_fails_at_once_with_the_reason() {
-    inside("ftps::without_the_gates_agent_a_data_command_fails_at_once_with_the_reason", || {
+    in_namespaces(|| {
         let field = Field::new(Wall::Strict);
         let [_, server] = enroll(&field);
         let pinholes = format!("agent:{INNER}");
@@ -156,7 +156,7 @@ fn without_the_gates_agent_a_data_command_fails_at_once_with_the_reason() {
 
 #[test]
 fn rule_42_only_an_authentic_server_opens_and_only_for_a_live_client() {
-    inside("ftps::rule_42_only_an_authentic_server_opens_and_only_for_a_live_client", || {
+    in_namespaces(|| {
         let field = field();
         let (server, client, other) = (
             SERVER.map(|ip| ip.parse().unwrap()),
@@ -233,7 +233,7 @@ fn announce(dir: &std::path::Path, from: std::net::IpAddr, to: std::net::SocketA
 
 #[test]
 fn a_field_without_tls_still_works_with_an_agent() {
-    inside("ftps::a_field_without_tls_still_works_with_an_agent", || {
+    in_namespaces(|| {
         // Both announce: the relay reads the port, the server tells it. One hole serves.
         let field = Field::new(Wall::Strict);
         crate::lab::nft("add rule inet admin input iifname srv tcp dport 8021 accept");

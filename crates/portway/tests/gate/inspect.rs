@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::field::{Field, Server, Wall, inside, until};
+use crate::field::{Field, Server, Wall, in_namespaces, until};
 use crate::lab::{CLIENT, SERVER, at, nft};
 use crate::matrix::every_mode;
 use crate::rules::{ALL, BOTH};
@@ -56,7 +56,7 @@ macro_rules! as_with_the_relay {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            inside(concat!("inspect::", stringify!($name)), || {
+            in_namespaces(|| {
                 let stage = Stage::new(INSPECT);
                 let (_, body) = ALL.iter().find(|(name, _)| *name == stringify!($name)).unwrap();
                 for family in BOTH {
@@ -99,7 +99,7 @@ macro_rules! probed {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            inside(concat!("inspect::", stringify!($name)), || probes::with::$name(&Stage::new(INSPECT)));
+            in_namespaces(|| probes::with::$name(&Stage::new(INSPECT)));
         })*
     };
 }
@@ -115,7 +115,7 @@ macro_rules! otherwise {
     ($($name:ident $body:expr)*) => {
         $(#[test]
         fn $name() {
-            inside(concat!("inspect::", stringify!($name)), || {
+            in_namespaces(|| {
                 let stage = Stage::new(INSPECT);
                 for family in BOTH {
                     let body: fn(&Stage, usize) = $body;
@@ -263,35 +263,35 @@ fn every_cell(server: Server, wall: Wall) {
 
 #[test]
 fn every_cell_works_with_portway_behind_a_strict_firewall() {
-    inside("inspect::every_cell_works_with_portway_behind_a_strict_firewall", || {
+    in_namespaces(|| {
         every_cell(Server::Portway, Wall::Strict);
     });
 }
 
 #[test]
 fn every_cell_works_with_vsftpd_behind_a_strict_firewall() {
-    inside("inspect::every_cell_works_with_vsftpd_behind_a_strict_firewall", || {
+    in_namespaces(|| {
         every_cell(Server::of_others(), Wall::Strict);
     });
 }
 
 #[test]
 fn every_cell_works_with_a_firewall_at_the_client() {
-    inside("inspect::every_cell_works_with_a_firewall_at_the_client", || {
+    in_namespaces(|| {
         every_cell(Server::of_others(), Wall::ClientSide);
     });
 }
 
 #[test]
 fn every_cell_works_with_a_firewall_at_the_server() {
-    inside("inspect::every_cell_works_with_a_firewall_at_the_server", || {
+    in_namespaces(|| {
         every_cell(Server::of_others(), Wall::ServerSide);
     });
 }
 
 #[test]
 fn every_cell_works_where_clients_are_translated() {
-    inside("inspect::every_cell_works_where_clients_are_translated", || {
+    in_namespaces(|| {
         nft(nat::SNAT);
         let field = Field::new(Wall::Strict).gate(INSPECT).server(Server::of_others());
         every_mode(&field, "inspect SNAT", SERVER);
@@ -300,7 +300,7 @@ fn every_cell_works_where_clients_are_translated() {
 
 #[test]
 fn every_cell_works_where_the_server_is_translated() {
-    inside("inspect::every_cell_works_where_the_server_is_translated", || {
+    in_namespaces(|| {
         nft(nat::DNAT);
         let field = Field::new(Wall::Strict).gate(INSPECT).server(Server::of_others());
         every_mode(&field, "inspect DNAT", crate::lab::GATE);
@@ -309,21 +309,21 @@ fn every_cell_works_where_the_server_is_translated() {
 
 #[test]
 fn ftps_passes_by_announcements_of_the_server() {
-    inside("inspect::ftps_passes_by_announcements_of_the_server", || {
+    in_namespaces(|| {
         ftps::every_cell(&ftps::field_with(INSPECT));
     });
 }
 
 #[test]
 fn implicit_ftps_passes_and_clear_text_there_does_not() {
-    inside("inspect::implicit_ftps_passes_and_clear_text_there_does_not", || {
+    in_namespaces(|| {
         ftps::implicit(&ftps::field_with(INSPECT));
     });
 }
 
 #[test]
 fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
-    inside("inspect::auth_tls_is_refused_with_the_reason_where_policy_says_so", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--engine", "inspect", "--auth-tls", "refuse"]);
         for family in BOTH {
             let mut d = stage.session(family);
@@ -336,7 +336,7 @@ fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
 
 #[test]
 fn rules_18_and_19_a_killed_gate_leaves_no_hole_and_refuses_at_once() {
-    inside("inspect::rules_18_and_19_a_killed_gate_leaves_no_hole_and_refuses_at_once", || {
+    in_namespaces(|| {
         let mut stage = Stage::new(INSPECT);
         // The administrator forwards port 21, which he should not: it must not matter.
         nft("insert rule inet admin forward tcp dport 21 accept");
@@ -384,7 +384,7 @@ fn rules_18_and_19_a_killed_gate_leaves_no_hole_and_refuses_at_once() {
 
 #[test]
 fn rule_18_a_gate_that_ends_in_order_leaves_nothing() {
-    inside("inspect::rule_18_a_gate_that_ends_in_order_leaves_nothing", || {
+    in_namespaces(|| {
         let mut stage = Stage::new(INSPECT);
         let mut d = stage.session(0);
         d.exchange("PASV", &d.agreed(d.server_port(5000)));
@@ -414,7 +414,7 @@ fn older(policy: &str) -> (Field, TcpStream, TcpStream) {
 
 #[test]
 fn connections_older_than_the_gate_are_reset() {
-    inside("inspect::connections_older_than_the_gate_are_reset", || {
+    in_namespaces(|| {
         let (_field, mut client, _server) = older("reset");
         client.write_all(b"PORT 10,71,1,2,19,136\r\n").unwrap();
         assert!(at_once("the reset", || client.read(&mut [0; 9])).is_err());
@@ -423,7 +423,7 @@ fn connections_older_than_the_gate_are_reset() {
 
 #[test]
 fn connections_older_than_the_gate_pass_unread_where_policy_says_so() {
-    inside("inspect::connections_older_than_the_gate_pass_unread_where_policy_says_so", || {
+    in_namespaces(|| {
         let (field, mut client, mut server) = older("pass");
         client.write_all(b"PORT 10,71,1,2,19,136\r\n").unwrap();
         assert!(server.read(&mut [0; 99]).unwrap() > 0);
@@ -435,7 +435,7 @@ fn connections_older_than_the_gate_pass_unread_where_policy_says_so() {
 
 #[test]
 fn sessions_over_the_limit_are_refused_at_once() {
-    inside("inspect::sessions_over_the_limit_are_refused_at_once", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--engine", "inspect", "--max-sessions-per-address", "2"]);
         for family in BOTH {
             let _sessions = [stage.session(family), stage.session(family)];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::field::{FILE, Field, Server, Wall, inside, until};
+use crate::field::{FILE, Field, Server, Wall, in_namespaces, until};
 use crate::lab::SERVER;
 
 /// What a user is promised for each cell; a busy machine gets three tries, since the promise is about the gate.
@@ -73,28 +73,28 @@ pub(crate) fn every_mode(field: &Field, name_of_it: &str, addresses: [&str; 2]) 
 
 #[test]
 fn every_cell_works_with_portway_behind_a_strict_firewall() {
-    inside("matrix::every_cell_works_with_portway_behind_a_strict_firewall", || {
+    in_namespaces(|| {
         every_cell(Server::Portway, Wall::Strict);
     });
 }
 
 #[test]
 fn every_cell_works_with_vsftpd_behind_a_strict_firewall() {
-    inside("matrix::every_cell_works_with_vsftpd_behind_a_strict_firewall", || {
+    in_namespaces(|| {
         every_cell(Server::of_others(), Wall::Strict);
     });
 }
 
 #[test]
 fn every_cell_works_with_a_firewall_at_the_client() {
-    inside("matrix::every_cell_works_with_a_firewall_at_the_client", || {
+    in_namespaces(|| {
         every_cell(Server::of_others(), Wall::ClientSide);
     });
 }
 
 #[test]
 fn every_cell_works_with_a_firewall_at_the_server() {
-    inside("matrix::every_cell_works_with_a_firewall_at_the_server", || {
+    in_namespaces(|| {
         every_cell(Server::of_others(), Wall::ServerSide);
     });
 }

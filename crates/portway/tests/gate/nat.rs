@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::field::{Field, Server, Wall, inside, until};
+use crate::field::{Field, Server, Wall, in_namespaces, until};
 use crate::lab::{CLIENT, GATE, OTHER_CLIENT, SERVER, at, nft};
 use crate::matrix::every_mode;
 use crate::words::{Dialogue, Stage};
@@ -19,7 +19,7 @@ pub(crate) const DNAT: &str = "table inet nat { chain pre { type nat hook prerou
 
 #[test]
 fn every_cell_works_where_clients_are_translated() {
-    inside("nat::every_cell_works_where_clients_are_translated", || {
+    in_namespaces(|| {
         nft(SNAT);
         let field = Field::new(Wall::Strict).gate(&[]).server(Server::of_others());
         every_mode(&field, "SNAT", SERVER);
@@ -29,7 +29,7 @@ fn every_cell_works_where_clients_are_translated() {
 
 #[test]
 fn every_cell_works_where_the_server_is_translated() {
-    inside("nat::every_cell_works_where_the_server_is_translated", || {
+    in_namespaces(|| {
         nft(DNAT);
         let field = Field::new(Wall::Strict).gate(&[]).server(Server::of_others());
         every_mode(&field, "DNAT", GATE);
@@ -39,7 +39,7 @@ fn every_cell_works_where_the_server_is_translated() {
 
 #[test]
 fn every_cell_works_where_both_are_translated() {
-    inside("nat::every_cell_works_where_both_are_translated", || {
+    in_namespaces(|| {
         nft(SNAT);
         nft(DNAT);
         let field = Field::new(Wall::Strict).gate(&[]).server(Server::of_others());
@@ -49,7 +49,7 @@ fn every_cell_works_where_both_are_translated() {
 
 #[test]
 fn ftps_passes_where_the_server_is_translated() {
-    inside("nat::ftps_passes_where_the_server_is_translated", || {
+    in_namespaces(|| {
         nft(DNAT);
         let field = crate::ftps::field();
         for (family, gate) in GATE.iter().enumerate() {
@@ -73,7 +73,7 @@ fn ftps_passes_where_the_server_is_translated() {
 
 #[test]
 fn ftps_passes_in_both_modes_where_clients_are_translated() {
-    inside("nat::ftps_passes_in_both_modes_where_clients_are_translated", || {
+    in_namespaces(|| {
         nft(SNAT);
         let field = crate::ftps::field();
         for (family, server) in SERVER.iter().enumerate() {
@@ -90,7 +90,7 @@ fn ftps_passes_in_both_modes_where_clients_are_translated() {
 
 #[test]
 fn ftps_passes_for_many_clients_behind_one_translated_address() {
-    inside("nat::ftps_passes_for_many_clients_behind_one_translated_address", || {
+    in_namespaces(|| {
         nft(SNAT);
         let field = crate::ftps::field();
         let url = |family: usize| {
@@ -131,7 +131,7 @@ fn ftps_passes_for_many_clients_behind_one_translated_address() {
 /// places. Here are two connections.
 #[test]
 fn rule_35_announcement_hole_and_image_agree_and_the_next_100_commands_arrive() {
-    inside("nat::rule_35_announcement_hole_and_image_agree_and_the_next_100_commands_arrive", || {
+    in_namespaces(|| {
         nft(SNAT);
         nft(DNAT);
         let stage = Stage::new(&[]);

@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::field::{FILE, Field, Server, Wall, inside, ready, until};
+use crate::field::{FILE, Field, Server, Wall, in_namespaces, ready, until};
 use crate::lab::{CLIENT, GATE, OTHER_CLIENT, SERVER, at, connect, nft};
 use crate::rules::BOTH;
 use crate::words::{End, SOON};
@@ -41,7 +41,7 @@ fn whole(field: &Field) -> bool {
 
 #[test]
 fn a_server_of_the_gates_own_host_is_reached_in_every_mode_through_holes() {
-    inside("own::a_server_of_the_gates_own_host_is_reached_in_every_mode_through_holes", || {
+    in_namespaces(|| {
         let field = field();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
         command.arg("serve").arg(field.folder.join("pub")).args(["--anonymous", "--tls", "off"]);
@@ -67,7 +67,7 @@ fn a_server_of_the_gates_own_host_is_reached_in_every_mode_through_holes() {
 
 #[test]
 fn a_client_of_the_gates_own_host_works_in_every_mode_through_holes() {
-    inside("own::a_client_of_the_gates_own_host_works_in_every_mode_through_holes", || {
+    in_namespaces(|| {
         let field = field().server(Server::Portway);
         for host in SERVER {
             for mode in ["--ftp-pasv", "-P-"] {
@@ -84,7 +84,7 @@ fn a_client_of_the_gates_own_host_works_in_every_mode_through_holes() {
 
 #[test]
 fn a_server_of_the_gates_own_host_opens_nothing_that_it_should_not() {
-    inside("own::a_server_of_the_gates_own_host_opens_nothing_that_it_should_not", || {
+    in_namespaces(|| {
         let field = field();
         for family in BOTH {
             let listener = TcpListener::bind(at(GATE[family], 21)).unwrap();
@@ -134,7 +134,7 @@ fn a_server_of_the_gates_own_host_opens_nothing_that_it_should_not() {
 
 #[test]
 fn without_its_gate_a_host_refuses_control_connections_at_once() {
-    inside("own::without_its_gate_a_host_refuses_control_connections_at_once", || {
+    in_namespaces(|| {
         let mut field = field();
         let mut gate = field.gate.take().unwrap();
         gate.kill().unwrap();

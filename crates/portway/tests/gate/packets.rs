@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::field::{inside, until};
+use crate::field::{in_namespaces, until};
 use crate::inspect::INSPECT;
 use crate::lab::{CLIENT, SERVER, at};
 use crate::raw::{ACK, FIN, RST, Raw, SYN, URG};
@@ -73,7 +73,7 @@ macro_rules! scripts {
     ($($name:ident $seq:expr, $body:expr)*) => {
         $(#[test]
         fn $name() {
-            inside(concat!("packets::", stringify!($name)), || {
+            in_namespaces(|| {
                 let stage = Stage::new(INSPECT);
                 for family in BOTH {
                     let body: fn(&mut Script<'_>) = $body;
@@ -207,7 +207,7 @@ scripts! {
 
 #[test]
 fn octets_on_a_syn_come_again_and_are_read_once() {
-    inside("packets::octets_on_a_syn_come_again_and_are_read_once", || {
+    in_namespaces(|| {
         let stage = Stage::new(INSPECT);
         for family in BOTH {
             let mut raw = Raw::new(&stage.field.lab.client, family, 40_001, 99);
@@ -224,7 +224,7 @@ fn octets_on_a_syn_come_again_and_are_read_once() {
 
 #[test]
 fn handshakes_that_nobody_ends_take_no_place() {
-    inside("packets::handshakes_that_nobody_ends_take_no_place", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--engine", "inspect", "--max-sessions-per-address", "2"]);
         for family in BOTH {
             for port in 40_010..40_014 {
@@ -239,7 +239,7 @@ fn handshakes_that_nobody_ends_take_no_place() {
 
 #[test]
 fn answers_to_nobody_do_not_pass() {
-    inside("packets::answers_to_nobody_do_not_pass", || {
+    in_namespaces(|| {
         let stage = Stage::new(INSPECT);
         for family in BOTH {
             // From the server's machine, from its control port, to a client that has asked for nothing.
@@ -255,7 +255,7 @@ fn answers_to_nobody_do_not_pass() {
 
 #[test]
 fn segments_of_no_connection_are_reset_at_once() {
-    inside("packets::segments_of_no_connection_are_reset_at_once", || {
+    in_namespaces(|| {
         let stage = Stage::new(INSPECT);
         for family in BOTH {
             let mut raw = Raw::new(&stage.field.lab.client, family, 40_002, 99);

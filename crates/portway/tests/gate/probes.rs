@@ -1,25 +1,25 @@
 //! What the kernel's helper loses, wraps or opens: through the gate it gets an answer, and nothing opens.
 
-use crate::field::{inside, until};
+use crate::field::{in_namespaces, until};
 use crate::words::{SOON, Stage, at_once};
 
 #[test]
 fn every_malformed_announcement_of_a_client_is_answered_and_opens_nothing() {
-    inside("probes::every_malformed_announcement_of_a_client_is_answered_and_opens_nothing", || {
+    in_namespaces(|| {
         with::every_malformed_announcement_of_a_client_is_answered_and_opens_nothing(&Stage::new(&[]));
     });
 }
 
 #[test]
 fn every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing() {
-    inside("probes::every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing", || {
+    in_namespaces(|| {
         with::every_malformed_announcement_of_a_server_becomes_425_and_opens_nothing(&Stage::new(&[]));
     });
 }
 
 #[test]
 fn announcements_that_the_kernels_helper_misses_or_loses_work() {
-    inside("probes::announcements_that_the_kernels_helper_misses_or_loses_work", || {
+    in_namespaces(|| {
         with::announcements_that_the_kernels_helper_misses_or_loses_work(&Stage::new(&[]));
     });
 }
@@ -27,58 +27,56 @@ fn announcements_that_the_kernels_helper_misses_or_loses_work() {
 /// The rest of the probes: after QUIT, after RST, after a refusal, slipstream, unsolicited, echoed, said twice.
 #[test]
 fn nothing_opens_after_an_end_a_refusal_or_words_that_only_look_like_an_announcement() {
-    inside(
-        "probes::nothing_opens_after_an_end_a_refusal_or_words_that_only_look_like_an_announcement",
-        || {
-            let stage = Stage::new(&[]);
-            for family in [0, 1] {
-                let mut d = stage.session(family);
-                let to = d.server_port(5000);
-                d.server_listens(to);
-                // Echoed: what a user typed comes back in an error, in a segment of its own.
-                let echoed = d.agreed(to);
-                d.client.say(&format!("STAT {echoed}"));
-                d.server.hears("STAT");
-                d.server.send(b"550-no such file:\r\n");
-                d.server.send(format!("{echoed}\r\n"));
-                d.server.send(b"550 Sorry.\r\n");
-                for _ in 0..3 {
-                    d.client.line().unwrap();
-                }
-                assert!(d.client_is_kept_from(to), "echoed");
-                // Refused: the announcement is in a reply that says no.
-                d.client.say(d.passive());
-                d.server.hears(d.passive());
-                d.server.say(&format!("500 {}", &echoed[4..]));
-                d.client.hears("500");
-                assert!(d.client_is_kept_from(to), "after 500");
-                // Said twice: a second announcement to one command.
-                d.client.say(d.passive());
-                d.server.hears(d.passive());
-                d.server.send(format!("{echoed}\r\n{}\r\n", d.agreed(d.server_port(5001))));
-                d.client.hears("22");
-                assert!(d.client_reaches(to));
-                assert!(until(SOON, || d.holes() == 0), "{}", d.field.status());
-                d.is_alive();
-                // After QUIT, and after a reset: what was agreed is gone with the session.
-                d.exchange(d.passive(), &echoed);
-                d.exchange("QUIT", "221 Bye.");
-                assert!(d.client_is_kept_from(to), "after QUIT");
-                let mut d = stage.session(family);
-                d.exchange(d.passive(), &echoed);
-                rustix::net::sockopt::set_socket_linger(&d.client.stream, Some(std::time::Duration::ZERO))
-                    .unwrap();
-                let mut server = d.server;
-                drop(d.client);
-                assert_eq!(server.line(), None);
-                let from = crate::lab::at(crate::lab::CLIENT[family], 0);
-                let kept = stage.field.lab.client.run(move || {
+    in_namespaces(|| {
+        let stage = Stage::new(&[]);
+        for family in [0, 1] {
+            let mut d = stage.session(family);
+            let to = d.server_port(5000);
+            d.server_listens(to);
+            // Echoed: what a user typed comes back in an error, in a segment of its own.
+            let echoed = d.agreed(to);
+            d.client.say(&format!("STAT {echoed}"));
+            d.server.hears("STAT");
+            d.server.send(b"550-no such file:\r\n");
+            d.server.send(format!("{echoed}\r\n"));
+            d.server.send(b"550 Sorry.\r\n");
+            for _ in 0..3 {
+                d.client.line().unwrap();
+            }
+            assert!(d.client_is_kept_from(to), "echoed");
+            // Refused: the announcement is in a reply that says no.
+            d.client.say(d.passive());
+            d.server.hears(d.passive());
+            d.server.say(&format!("500 {}", &echoed[4..]));
+            d.client.hears("500");
+            assert!(d.client_is_kept_from(to), "after 500");
+            // Said twice: a second announcement to one command.
+            d.client.say(d.passive());
+            d.server.hears(d.passive());
+            d.server.send(format!("{echoed}\r\n{}\r\n", d.agreed(d.server_port(5001))));
+            d.client.hears("22");
+            assert!(d.client_reaches(to));
+            assert!(until(SOON, || d.holes() == 0), "{}", d.field.status());
+            d.is_alive();
+            // After QUIT, and after a reset: what was agreed is gone with the session.
+            d.exchange(d.passive(), &echoed);
+            d.exchange("QUIT", "221 Bye.");
+            assert!(d.client_is_kept_from(to), "after QUIT");
+            let mut d = stage.session(family);
+            d.exchange(d.passive(), &echoed);
+            rustix::net::sockopt::set_socket_linger(&d.client.stream, Some(std::time::Duration::ZERO))
+                .unwrap();
+            let mut server = d.server;
+            drop(d.client);
+            assert_eq!(server.line(), None);
+            let from = crate::lab::at(crate::lab::CLIENT[family], 0);
+            let kept =
+                stage.field.lab.client.run(move || {
                     crate::lab::connect(from, to, std::time::Duration::from_millis(300)).is_err()
                 });
-                assert!(kept, "after RST");
-            }
-        },
-    );
+            assert!(kept, "after RST");
+        }
+    });
 }
 
 /// The probes, for any engine.

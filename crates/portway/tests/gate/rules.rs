@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::field::{inside, until};
+use crate::field::{in_namespaces, until};
 use crate::lab::{GATE, OTHER_CLIENT, at};
 use crate::words::{SOON, Stage, at_once};
 
@@ -13,7 +13,7 @@ macro_rules! rules {
     ($($name:ident $body:expr)*) => {
         $(#[test]
         fn $name() {
-            inside(concat!("rules::", stringify!($name)), || {
+            in_namespaces(|| {
                 let stage = Stage::new(&[]);
                 for family in BOTH {
                     let body: fn(&Stage, usize) = $body;

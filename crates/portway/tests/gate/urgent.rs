@@ -2,12 +2,12 @@
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::field::inside;
+use crate::field::in_namespaces;
 use crate::words::Stage;
 
 #[test]
 fn abor_behind_urgent_octets_arrives_at_once_and_as_urgent_as_it_came() {
-    inside("urgent::abor_behind_urgent_octets_arrives_at_once_and_as_urgent_as_it_came", || {
+    in_namespaces(|| {
         let stage = Stage::new(&[]);
         // BSD's clients cut the Synch behind its second IAC; others send all of it as urgent, or its mark alone.
         for (urgent, behind) in [
@@ -34,7 +34,7 @@ fn abor_behind_urgent_octets_arrives_at_once_and_as_urgent_as_it_came() {
 
 #[test]
 fn urgent_octets_in_front_of_other_commands_are_not_passed_on() {
-    inside("urgent::urgent_octets_in_front_of_other_commands_are_not_passed_on", || {
+    in_namespaces(|| {
         let stage = Stage::new(&[]);
         let mut d = stage.session(0);
         send(&d.client.stream, b"\xff\xf4\xff", SendFlags::OOB).unwrap();

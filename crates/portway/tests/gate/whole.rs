@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::field::{Field, Server, Wall, inside, until};
+use crate::field::{Field, Server, Wall, in_namespaces, until};
 use crate::lab::at;
 use crate::rules::BOTH;
 use crate::words::{SOON, Stage, at_once};
 
 #[test]
 fn rule_15_an_unused_hole_dies_after_its_time() {
-    inside("whole::rule_15_an_unused_hole_dies_after_its_time", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--hole-lifetime", "1s"]);
         for family in BOTH {
             let mut d = stage.session(family);
@@ -29,7 +29,7 @@ fn rule_15_an_unused_hole_dies_after_its_time() {
 
 #[test]
 fn rules_18_and_19_a_killed_gate_leaves_no_hole_and_lets_nobody_by() {
-    inside("whole::rules_18_and_19_a_killed_gate_leaves_no_hole_and_lets_nobody_by", || {
+    in_namespaces(|| {
         let mut stage = Stage::new(&[]);
         // The administrator forwards port 21, which he should not: it must not matter.
         crate::lab::nft("insert rule inet admin forward tcp dport 21 accept");
@@ -69,7 +69,7 @@ fn rules_18_and_19_a_killed_gate_leaves_no_hole_and_lets_nobody_by() {
 
 #[test]
 fn rule_18_a_gate_that_ends_in_order_leaves_nothing() {
-    inside("whole::rule_18_a_gate_that_ends_in_order_leaves_nothing", || {
+    in_namespaces(|| {
         let look = || {
             [
                 "nft list ruleset",
@@ -96,7 +96,7 @@ fn rule_18_a_gate_that_ends_in_order_leaves_nothing() {
 
 #[test]
 fn rule_18_the_next_gate_takes_over_at_once_from_one_that_was_killed() {
-    inside("whole::rule_18_the_next_gate_takes_over_at_once_from_one_that_was_killed", || {
+    in_namespaces(|| {
         let mut stage = Stage::new(&[]);
         for _ in 0..5 {
             for family in BOTH {
@@ -116,7 +116,7 @@ fn rule_18_the_next_gate_takes_over_at_once_from_one_that_was_killed() {
 
 #[test]
 fn rule_38_one_client_cannot_take_all() {
-    inside("whole::rule_38_one_client_cannot_take_all", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--openings-per-second", "1", "--max-sessions-per-address", "2"]);
         for family in BOTH {
             let mut d = stage.session(family);
@@ -145,7 +145,7 @@ fn rule_38_one_client_cannot_take_all() {
 
 #[test]
 fn rule_36_a_byte_costs_the_gate_nothing() {
-    inside("whole::rule_36_a_byte_costs_the_gate_nothing", || {
+    in_namespaces(|| {
         let field = Field::new(Wall::Strict).gate(&[]).server(Server::Portway);
         let big = std::fs::File::create(field.folder.join("pub/big.bin")).unwrap();
         big.set_len(512 << 20).unwrap();
@@ -172,28 +172,28 @@ fn ticks(field: &Field) -> u64 {
 
 #[test]
 fn rule_39_only_the_helper_of_relay_may_change_the_packet_filter() {
-    inside("whole::rule_39_only_the_helper_of_relay_may_change_the_packet_filter", || {
+    in_namespaces(|| {
         only_the_helper("relay");
     });
 }
 
 #[test]
 fn rule_39_relay_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by() {
-    inside("whole::rule_39_relay_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by", || {
+    in_namespaces(|| {
         without_its_helper("relay");
     });
 }
 
 #[test]
 fn rule_39_only_the_helper_of_inspect_may_change_the_packet_filter() {
-    inside("whole::rule_39_only_the_helper_of_inspect_may_change_the_packet_filter", || {
+    in_namespaces(|| {
         only_the_helper("inspect");
     });
 }
 
 #[test]
 fn rule_39_inspection_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by() {
-    inside("whole::rule_39_inspection_without_its_helper_ends_leaves_no_hole_and_lets_nobody_by", || {
+    in_namespaces(|| {
         without_its_helper("inspect");
     });
 }
@@ -271,7 +271,7 @@ fn stop(mut gate: std::process::Child) {
 
 #[test]
 fn rule_40_idle_control_connections_are_kept_alive() {
-    inside("whole::rule_40_idle_control_connections_are_kept_alive", || {
+    in_namespaces(|| {
         let stage = Stage::new(&[]);
         let _d = stage.session(0);
         let look = || crate::lab::run("ss -tno state established sport = :21 or dport = :21");
@@ -283,7 +283,7 @@ fn rule_40_idle_control_connections_are_kept_alive() {
 
 #[test]
 fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
-    inside("whole::auth_tls_is_refused_with_the_reason_where_policy_says_so", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--auth-tls", "refuse"]);
         for family in BOTH {
             let mut d = stage.session(family);
@@ -296,7 +296,7 @@ fn auth_tls_is_refused_with_the_reason_where_policy_says_so() {
 
 #[test]
 fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
-    inside("whole::settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start", || {
+    in_namespaces(|| {
         let file = std::env::temp_dir().join(format!("gate-{}.toml", std::process::id()));
         std::fs::write(&file, "auth_tls = \"refuse\"\nhole_lifetime = \"3s\"\ndeny_ports = [5000]\nproxy_protocol = [\"192.0.2.0/24\"]\n")
             .unwrap();
@@ -331,7 +331,7 @@ fn settings_come_from_a_file_and_what_cannot_be_done_is_refused_at_the_start() {
 /// Prints how long it takes; asserts nothing about time. Run it alone, with `--release` for figures that count.
 #[test]
 fn the_way_through_the_gate_is_measured() {
-    inside("whole::the_way_through_the_gate_is_measured", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--openings-per-second", "0"]);
         for family in BOTH {
             let mut d = stage.session(family);
