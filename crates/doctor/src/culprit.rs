@@ -49,6 +49,7 @@ culprits! {
     ServerFiltered "server_filtered" "The control port does not answer at all." "Open the control port in the firewall before the server.";
     Ipv6BlackHole "ipv6_black_hole" "IPv4 works; connections by IPv6 vanish." "Mend the IPv6 route or firewall, or take the AAAA record away.";
     AlgStripsAuthTls "alg_strips_auth_tls" "AUTH TLS is refused, and it is not the server that refuses it." "Switch the FTP inspection of the middlebox off, or use implicit TLS.";
+    TlsCut "tls_cut" "AUTH TLS is agreed on, and the handshake is cut off or never answered." "Exempt the server from TLS inspection at the firewall, or use implicit TLS.";
     TlsRequired "tls_required" "The server lets nobody in without TLS, and TLS does not come about." "Use TLS: --tls required, or ftps://.";
     LoginRefused "login_refused" "530: the server refuses user name or password." "Use the right name and password; have the administrator check the account.";
     FtpHelperBlindUnderTls "ftp_helper_blind_under_tls" "Transfers work in the clear and hang under TLS." "Announce ports to the firewall (portway gate with an agent), or open a fixed passive range.";

@@ -290,11 +290,17 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
         Culprit::ControlIdleTimeout => out.extend(rules::idle(&facts)),
         Culprit::Ipv6BlackHole => out.extend(clients::only_v4(&facts)),
         Culprit::AlgStripsAuthTls => {
-            let implicit = format!("ftps://{}:990/", seen.host);
-            out.push(Cure::new(Place::Client, Program::Portway, Kind::Option, implicit.clone()));
-            out.push(Cure::new(Place::Client, Program::Curl, Kind::Option, implicit.clone()));
-            out.push(Cure::new(Place::Client, Program::Lftp, Kind::Option, implicit));
+            out.extend(implicit_tls(seen));
             out.extend(rules::no_inspection());
+        }
+        Culprit::TlsCut => {
+            if !seen.implicit_tls {
+                out.extend(implicit_tls(seen));
+            }
+            out.extend(rules::no_tls_inspection(&facts));
+            if facts.works(Mode::Passive) || facts.works(Mode::Active) {
+                out.push(clients::portway("--tls off"));
+            }
         }
         Culprit::TlsRequired => out.extend(clients::tls()),
         Culprit::LoginRefused => out.extend(clients::login(seen)),
@@ -343,6 +349,14 @@ fn gate(place: Place, facts: &Facts<'_>) -> Option<Cure> {
             format!("{}\nportway gate run{port}", rules::admit_mark()),
         )
     })
+}
+
+/// TLS from the first octet on, where nobody can meddle with AUTH.
+fn implicit_tls(seen: &Evidence) -> Vec<Cure> {
+    let url = format!("ftps://{}:990/", seen.host);
+    [Program::Portway, Program::Curl, Program::Lftp]
+        .map(|program| Cure::new(Place::Client, program, Kind::Option, url.clone()))
+        .into()
 }
 
 fn agent() -> Cure {

@@ -137,7 +137,9 @@ pub enum Tls {
     NotOffered,
     /// AUTH TLS was refused on the way: the reason we know.
     Stripped(String),
-    /// The handshake failed, for another reason than the certificate.
+    /// The handshake was begun and cut off, or never answered: how.
+    Cut(String),
+    /// It did not come to a handshake.
     Failed(String),
 }
 

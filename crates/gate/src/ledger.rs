@@ -49,6 +49,8 @@ struct Inner {
     refusals: VecDeque<Refusal>,
     counts: Counts,
     next_session: u64,
+    /// The rules could not be looked after when that was tried last.
+    unruly: bool,
 }
 
 impl Ledger {
@@ -69,6 +71,7 @@ impl Ledger {
             refusals: VecDeque::new(),
             counts: Counts::default(),
             next_session: 1,
+            unruly: false,
         };
         Self { log, inner: Mutex::new(inner) }
     }

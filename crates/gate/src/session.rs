@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portway_net::{read_past_urgent, send_urgent};
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
 use portway_proto::{Announced, Command, LineReader, ReplyReader};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -22,6 +22,9 @@ mod entrance;
 
 pub(crate) use entrance::run;
 
+/// How long a server may be silent under TLS when its client has ended: whether an answer is still due cannot be read
+/// there, and servers that hear the end say goodbye at once.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How long we go on reading from a client after the last word to it, so that the word arrives: a connection
 /// closed on unread octets is reset, and a reset takes what was sent before it along.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -114,6 +117,11 @@ impl Session {
         while !self.over {
             // What waits for an answer of the server waits in the kernel, where the client feels it.
             let listen = !self.client_ended && (self.tls[0].is_some() || !self.lines.has_pending());
+            let silence = if self.client_ended && self.tls[0].is_some() {
+                FAREWELL.min(self.shared.config.idle)
+            } else {
+                self.shared.config.idle
+            };
             tokio::select! {
                 read = read_past_urgent(&self.client, &mut from_client), if listen => match read? {
                     0 => self.client_says_no_more().await?,
@@ -123,8 +131,13 @@ impl Session {
                     0 => return Ok(()),
                     octets => self.server_says(from_server.get(..octets).unwrap_or_default()).await?,
                 },
-                () = tokio::time::sleep(self.shared.config.idle) => {
-                    self.send(Side::Client, b"421 The firewall ends a session that has been silent for long.\r\n").await?;
+                // It has gone altogether, with answers due that nobody waits for any more.
+                gone = self.client.ready(Interest::ERROR), if self.client_ended => return gone.map(drop),
+                () = tokio::time::sleep(silence) => {
+                    if self.tls[0].is_none() {
+                        let line = b"421 The firewall ends a session that has been silent for long.\r\n";
+                        self.send(Side::Client, line).await?;
+                    }
                     return Ok(());
                 }
             }

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use portway_nft::wire::{Answer, Ask, MOST_LISTED, Outcome, REQUEST, Request};
 use portway_nft::{
-    End, Filter, FilterError, Flow, Flows, GATE_TABLE, Holder, Holes, LocalRoutes, OpenError, OwnAddresses,
-    Queue, Translation, Translations, Want, answered_to, asked_for, remove_gate_table,
+    End, Filter, FilterError, Flow, Flows, GATE_TABLE, Holder, Holes, Kept, LocalRoutes, OpenError,
+    OwnAddresses, Queue, Translation, Translations, Want, answered_to, asked_for, remove_gate_table,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -36,6 +36,10 @@ struct Served {
     tracked: Flows,
     listed: Vec<Flow>,
     routes: Option<LocalRoutes>,
+    /// Whether those are in use: packets in a queue need no way to this host.
+    routed: bool,
+    rules: Option<Kept>,
+    mended: u32,
 }
 
 /// Serves until the gate is gone. Its holes are shut then; its rules stay and refuse, unless it has asked us to take
@@ -54,11 +58,16 @@ pub(crate) fn serve(gate: &Gate, options: &Options) -> Result<(), RunError> {
         }
     };
     loop {
-        let (asked, packets) = wait(&requests, held.as_ref(), served.next_sweep()).map_err(RunError::Wait)?;
+        let ready = wait(&requests, held.as_ref(), served.changes(), served.next_sweep());
+        let Ready { asked, packets, changed } = ready.map_err(RunError::Wait)?;
         served.sweep(Instant::now());
         if packets && held.as_mut().is_some_and(|held| held.turn().is_err()) {
             // Without a judge packets go on unmarked, and are refused.
             held = None;
+        }
+        if changed {
+            // What cannot be put back now is told, and tried again, when the gate asks.
+            let _ = served.mend();
         }
         if asked && one_request(&requests, &mut served).is_err() {
             return Ok(());
@@ -90,6 +99,9 @@ fn prepare(gate: &Gate, options: &Options) -> Result<(Served, Option<Holder>), R
         tracked: Flows::marked(options.layout.mark).map_err(RunError::Wait)?,
         listed: Vec::new(),
         routes: gate.routes,
+        routed: gate.queue.is_none(),
+        rules: None,
+        mended: 0,
     };
     Ok((served, held))
 }
@@ -106,9 +118,22 @@ fn soon<T, E>(mut get: impl FnMut() -> Result<T, E>, taken: impl Fn(&E) -> bool)
     }
 }
 
-/// Waits for a request, a packet or the end of a hole; whether there is a request, and whether a packet.
-fn wait(requests: &OwnedFd, held: Option<&Holder>, until: Option<Instant>) -> io::Result<(bool, bool)> {
+/// What there is to do.
+struct Ready {
+    asked: bool,
+    packets: bool,
+    changed: bool,
+}
+
+/// Waits for a request, a packet, a change of the ruleset or the end of a hole.
+fn wait(
+    requests: &OwnedFd,
+    held: Option<&Holder>,
+    changes: Option<BorrowedFd<'_>>,
+    until: Option<Instant>,
+) -> io::Result<Ready> {
     let mut all = vec![PollFd::new(requests, PollFlags::IN)];
+    all.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     let packets = held.map(Holder::awaited);
     all.extend(packets.iter().flatten().map(|(fd, what)| PollFd::from_borrowed_fd(*fd, *what)));
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -118,7 +143,9 @@ fn wait(requests: &OwnedFd, held: Option<&Holder>, until: Option<Instant>) -> io
         Err(error) => return Err(error.into()),
     }
     let mut ready = all.iter().map(|fd| !fd.revents().is_empty());
-    Ok((ready.next().unwrap_or_default(), ready.any(|ready| ready)))
+    let asked = ready.next().unwrap_or_default();
+    let changed = changes.is_some() && ready.next().unwrap_or_default();
+    Ok(Ready { asked, changed, packets: ready.any(|ready| ready) })
 }
 
 /// Serves one request; an error says that the gate is gone, or speaks another language.
@@ -137,7 +164,7 @@ fn one_request(requests: &OwnedFd, served: &mut Served) -> io::Result<()> {
 
 /// Answers the first request with the reason why we cannot serve.
 fn refuse(requests: &OwnedFd, why: &RunError) -> io::Result<()> {
-    wait(requests, None, None)?;
+    wait(requests, None, None, None)?;
     let result = Outcome::Failed(0, why.to_string());
     answer(requests, &Answer { tag: 0, result }.emit())
 }
@@ -170,13 +197,39 @@ impl Served {
                 Ok(found) => Outcome::Flows(found.into_iter().collect()),
                 Err(error) => failed(&error),
             },
+            Ask::Mended => match self.keep().and_then(|()| self.mend()) {
+                Ok(()) => Outcome::Times(std::mem::take(&mut self.mended)),
+                Err(error) => failed(&error),
+            },
             Ask::Leave => {
+                self.rules = None;
                 if let Some(routes) = self.routes {
                     routes.remove();
                 }
                 done(remove_gate_table())
             }
         }
+    }
+
+    /// Takes the rules that are there for those that are to be there, once.
+    fn keep(&mut self) -> io::Result<()> {
+        if self.rules.is_none() {
+            self.rules = Some(Kept::of(GATE_TABLE)?);
+        }
+        Ok(())
+    }
+
+    /// Puts back what somebody took away: without the rules control connections would pass unread.
+    fn mend(&mut self) -> io::Result<()> {
+        let Some(rules) = &mut self.rules else { return Ok(()) };
+        let routes = self.routes.filter(|_| self.routed).map_or(Ok(false), LocalRoutes::mend);
+        self.mended += u32::from(rules.mend()? | routes?);
+        Ok(())
+    }
+
+    /// Readable when the ruleset has changed.
+    fn changes(&self) -> Option<BorrowedFd<'_>> {
+        self.rules.as_ref().map(|rules| rules.as_fd())
     }
 
     /// A translation leads nowhere that no hole may lead.

@@ -37,3 +37,13 @@ pub(crate) fn refused(want: &Want, peer: Peer, why: &dyn Display) {
 pub(crate) fn client(peer: Peer, what: &str) {
     eprintln!("client uid={} pid={} {what}", peer.uid, peer.pid);
 }
+
+pub(crate) fn mended(done: std::io::Result<bool>) {
+    match done {
+        Ok(false) => {}
+        Ok(true) => eprintln!(
+            "rules result=\"restored\" why=\"somebody has taken the guarded table away, as a reload of the firewall does\""
+        ),
+        Err(error) => eprintln!("rules result=\"lost\" why=\"the guarded ports may be open: {error}\""),
+    }
+}

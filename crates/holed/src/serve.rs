@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use portway_nft::wire::{Answer, Ask, Outcome, REQUEST, Request};
-use portway_nft::{Filter, FilterError, Holes, OpenError, Refusal};
+use portway_nft::{Filter, FilterError, Holes, Kept, OpenError, Refusal, TABLE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clients::{Client, Clients};
@@ -22,10 +22,15 @@ pub(crate) fn serve(
     options: &Options,
 ) -> io::Result<()> {
     let mut clients = Clients::default();
+    // A table that the kernel owns with us is spared by whoever loads his rules anew; one that guards ports is not.
+    let mut guarded = options.layout.guard.as_ref().map(|_| Kept::of(TABLE)).transpose()?;
     loop {
-        let (ready, ids) = wait(listener, signals, &clients, holes.next_sweep())?;
-        let [ended, knocked, talking @ ..] = ready.as_slice() else { continue };
+        let (ready, ids) = wait(listener, signals, guarded.as_ref(), &clients, holes.next_sweep())?;
+        let [ended, knocked, changed, talking @ ..] = ready.as_slice() else { continue };
         let now = Instant::now();
+        if *changed && let Some(guarded) = &mut guarded {
+            report::mended(guarded.mend());
+        }
         for hole in holes.sweep(now) {
             report::ended(&hole, clients.peer(hole.holder));
         }
@@ -56,16 +61,22 @@ pub(crate) fn serve(
     Ok(())
 }
 
-/// Waits for a signal, a new client, a request or the end of a hole; says which of them are ready.
+/// Waits for a signal, a new client, a change of the ruleset, a request or the end of a hole; says which of them are ready.
 fn wait(
     listener: &Listener,
     signals: &Signals,
+    guarded: Option<&Kept>,
     clients: &Clients,
     until: Option<Instant>,
 ) -> io::Result<(Vec<bool>, Vec<u64>)> {
     let mut all = vec![
         PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
+        // What is not watched is never ready.
+        guarded.map_or_else(
+            || PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::empty()),
+            |kept| PollFd::from_borrowed_fd(kept.as_fd(), PollFlags::IN),
+        ),
     ];
     all.extend(clients.iter().map(|(_, client)| PollFd::new(&client.socket, PollFlags::IN)));
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));

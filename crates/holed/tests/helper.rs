@@ -335,6 +335,25 @@ fn a_killed_helper_leaves_nothing_and_the_next_one_serves_the_same_broker() {
 }
 
 #[test]
+fn guarded_ports_are_shut_again_when_somebody_flushes_the_ruleset() {
+    inside("guarded_ports_are_shut_again_when_somebody_flushes_the_ruleset", || {
+        let lab = Lab::new();
+        let helper = Helper::start("guarded", &["--guard", "5000-5009"]);
+        let to = at(GATE[0], 5000);
+        lab::greet(to);
+        for _ in 0..3 {
+            run("nft flush ruleset");
+            helper.says("restored");
+            let refused = lab.client.run(move || std::net::TcpStream::connect(to).unwrap_err());
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+        let line = Line::to(&helper.path);
+        assert!(matches!(line.open(CLIENT[0], to, 10), Some(Outcome::Opened(_))));
+        assert!(lab.reaches(CLIENT[0], to));
+    });
+}
+
+#[test]
 fn told_to_end_it_closes_and_logs_what_is_open() {
     in_namespaces(|| {
         let _lab = Lab::new();

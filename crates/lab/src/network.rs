@@ -6,6 +6,7 @@
 //! ```
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use crate::error::LabError;
 use crate::program::{feed, find};
@@ -88,6 +89,7 @@ impl Network {
         for gate in &network.gates {
             gate.run(forward)??;
         }
+        settle(std::iter::once(&network.client).chain(&network.gates).chain([&network.server]))?;
         Ok(network)
     }
 }
@@ -140,6 +142,45 @@ pub(crate) fn without_waiting() -> Result<(), LabError> {
             .map_err(LabError::system("IPv6 cannot be set up"))?;
     }
     Ok(())
+}
+
+/// How long a cable may take to carry; it takes a millisecond or two.
+const CARRIER: Duration = Duration::from_secs(5);
+
+/// Waits until the cables of these machines carry.
+///
+/// Until then a packet waits for a second: a router asks for the neighbours of others' packets from the link's own address (RFC 4861
+/// §7.2.2), the kernel makes that when it sees the carrier, and asks nobody before.
+pub(crate) fn settle<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<(), LabError> {
+    for host in hosts {
+        host.run(|| {
+            let end = Instant::now() + CARRIER;
+            // What does not carry by then shows in what fails.
+            while !all_carry() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether each link of this thread's namespace has a link-local address that may be used.
+fn all_carry() -> bool {
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    let (links, addresses) = (read("dev"), read("if_inet6"));
+    // Address, number, prefix, scope (20 is the link's), flags (40 is tentative), name.
+    let own: Vec<&str> = addresses
+        .lines()
+        .filter_map(|line| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [_, _, _, "20", flags, name] => {
+                u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x40 == 0).then_some(*name)
+            }
+            _ => None,
+        })
+        .collect();
+    let mut names = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    names.all(|name| name == "lo" || own.contains(&name))
 }
 
 /// Makes this machine a router.

@@ -9,6 +9,7 @@
 //! - [`Translations`] fills the maps of a gate that translates addresses.
 //! - [`Queue`] hands over packets that wait for a verdict; [`Holder`] and [`Held`] are the two ends of a way from the
 //!   helper, which may have a queue, to a gate, which judges.
+//! - [`Kept`] writes a table again that somebody took away.
 //! - [`Remote`] is all of this through the helper.
 //!
 //! Nothing here knows FTP or TLS: the process with CAP_NET_ADMIN links this crate and no more of portway.
@@ -18,6 +19,7 @@ mod book;
 mod conntrack;
 mod expression;
 mod filter;
+mod kept;
 mod key;
 mod message;
 mod packets;
@@ -35,6 +37,7 @@ pub use addresses::{Interfaces, OwnAddresses};
 pub use book::{End, Ended, Holes, OpenError};
 pub use conntrack::{Flow, Flows, answered_to, asked_for};
 pub use filter::{Elements, Filter, FilterError, remove_gate_table};
+pub use kept::Kept;
 pub use key::{Key, Want};
 pub use packets::{Held, Holder};
 pub use policy::{DENIED_PORTS, Policy, Reach, Refusal};

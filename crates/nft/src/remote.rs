@@ -177,6 +177,18 @@ impl Remote {
         }
     }
 
+    /// How often the gate's rules and routes had to be put back since this was asked last; somebody else takes them away
+    /// now and then. The first time says that they are as they are to be.
+    ///
+    /// # Errors
+    /// They cannot be read, or not be put back; asking again tries again.
+    pub fn mended(&mut self) -> io::Result<u32> {
+        match self.ask(Ask::Mended)? {
+            Outcome::Times(times) => Ok(times),
+            other => Err(unexpected(other)),
+        }
+    }
+
     /// Has the gate's rules and routes taken away.
     ///
     /// # Errors

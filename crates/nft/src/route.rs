@@ -13,6 +13,8 @@ const NEW_RULE: u16 = 32;
 const DELETE: u16 = 1;
 const INET: u8 = 2;
 const INET6: u8 = 10;
+/// Before the rules of administrators, which would send such packets elsewhere, and behind that of the host itself.
+const PLACE: u32 = 2121;
 /// The number of `lo`, the first interface of every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -32,9 +34,16 @@ impl LocalRoutes {
     /// As rtnetlink; CAP_NET_ADMIN is needed.
     pub fn add(self) -> io::Result<()> {
         self.remove();
-        self.change(INET, 0)?;
-        let _ = self.change(INET6, 0);
-        Ok(())
+        self.mend().map(drop)
+    }
+
+    /// Adds what somebody took away, as network managers do with rules that they do not know; whether there was any.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn mend(self) -> io::Result<bool> {
+        let v4 = self.change(INET, 0)?;
+        Ok(v4 | self.change(INET6, 0).unwrap_or(false))
     }
 
     /// Removes them; those that are not there are no error.
@@ -44,15 +53,16 @@ impl LocalRoutes {
         }
     }
 
-    fn change(self, family: u8, which: u16) -> io::Result<()> {
+    /// Whether anything was changed.
+    fn change(self, family: u8, which: u16) -> io::Result<bool> {
         let mut netlink = Netlink::open(None)?;
         let mut tell = |kind: u16, body: &dyn Fn(&mut Vec<u8>)| {
             let flags = if which == DELETE { flag::ACK } else { flag::ACK | flag::CREATE | flag::EXCL };
             let sequence = netlink.sequence();
             let message = single(kind + which, flags, sequence, body);
             match netlink.ask((message, sequence.wrapping_add(1)), |_| {}) {
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => Ok(()),
-                other => other,
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => Ok(false),
+                other => other.map(|()| true),
             }
         };
         let rule = tell(NEW_RULE, &|out| {
@@ -62,6 +72,10 @@ impl LocalRoutes {
             attributes.octets(15, &self.table.to_ne_bytes());
             attributes.octets(10, &self.mark.to_ne_bytes());
             attributes.octets(16, &self.mark.to_ne_bytes());
+            if which != DELETE {
+                // A place of its own: without one the kernel would take each for another rule.
+                attributes.octets(6, &PLACE.to_ne_bytes());
+            }
         });
         // Whatever stands between: one of the two alone does nothing.
         let route = tell(NEW_ROUTE, &|out| {
@@ -71,6 +85,6 @@ impl LocalRoutes {
             attributes.octets(15, &self.table.to_ne_bytes());
             attributes.octets(4, &LOOPBACK.to_ne_bytes());
         });
-        rule.and(route)
+        Ok(rule? | route?)
     }
 }

@@ -22,10 +22,19 @@ pub(crate) struct Netlink {
 impl Netlink {
     /// Opens a socket; `protocol` is `None` for rtnetlink.
     pub(crate) fn open(protocol: Option<Protocol>) -> io::Result<Self> {
+        Self::bound(protocol, 0)
+    }
+
+    /// Opens a socket that hears what these groups are told; CAP_NET_ADMIN is needed.
+    pub(crate) fn listen(protocol: Protocol, groups: u32) -> io::Result<Self> {
+        Self::bound(Some(protocol), groups)
+    }
+
+    fn bound(protocol: Option<Protocol>, groups: u32) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         // Bound now, so that every message comes from one port: a table is owned by a port.
-        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        bind(&socket, &SocketAddrNetlink::new(0, groups))?;
         Ok(Self { socket, sequence: 1, buffer: vec![0; 32 * 1024] })
     }
 

@@ -60,6 +60,9 @@ pub enum Ask {
     Look(SocketAddr, SocketAddr),
     /// A gate: its rules and routes are to go, since it ends.
     Leave,
+    /// A gate: how often its rules and routes had to be put back since it asked last. The first time says that they are as
+    /// they are to be.
+    Mended,
 }
 
 /// What the helper answers.
@@ -86,6 +89,8 @@ pub enum Outcome {
     Failed(i32, String),
     /// What was asked is done.
     Done,
+    /// How often.
+    Times(u32),
     /// An address that was asked for, if there is one.
     Address(Option<SocketAddr>),
     /// Holes that have ended; [`MOST_LISTED`] of them say that there may be more.
@@ -147,6 +152,7 @@ impl Form {
             Ask::Flows(skip) => Self::plain(10, skip),
             Ask::Look(from, to) => Self::between(11, from, to),
             Ask::Leave => Self::plain(12, 0),
+            Ask::Mended => Self::plain(13, 0),
         }
     }
 
@@ -171,6 +177,7 @@ impl Form {
             10 => Ask::Flows(self.number),
             11 => Ask::Look(from()?, to()?),
             12 => Ask::Leave,
+            13 => Ask::Mended,
             _ => return None,
         })
     }
@@ -228,6 +235,7 @@ impl Answer {
             Outcome::Address(address) => (7, 0, 0, address.map(end).unwrap_or_default()),
             Outcome::Ended(all) => (8, count(all.len()), 0, all.iter().flat_map(one_ended).collect()),
             Outcome::Flows(all) => (9, count(all.len()), 0, all.iter().flat_map(flow).collect()),
+            Outcome::Times(times) => (10, *times, 0, Vec::new()),
         };
         let mut record = Record::new();
         record.put(&[status, 0, 0, 0]);
@@ -262,6 +270,7 @@ impl Answer {
             7 => Outcome::Address(fields.end()?),
             8 => Outcome::Ended((0..listed?).map(|_| fields.one_ended()).collect::<Option<_>>()?),
             9 => Outcome::Flows((0..listed?).map(|_| fields.flow()).collect::<Option<_>>()?),
+            10 => Outcome::Times(number),
             _ => return None,
         };
         Some(Self { tag, result })

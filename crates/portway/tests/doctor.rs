@@ -58,7 +58,7 @@ fn translated_and_wrong_addresses_are_named_and_mended() {
 
 #[test]
 fn what_tls_hides_and_demands_is_named_and_mended() {
-    named_and_cured(&["helper", "session", "data-tls", "certificate", "tls-stripped"], 10);
+    named_and_cured(&["helper", "session", "data-tls", "certificate", "tls-stripped", "tls-cut"], 11);
 }
 
 #[test]

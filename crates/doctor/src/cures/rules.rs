@@ -86,7 +86,7 @@ pub(super) fn insert(hooks: &[Hook], family: Option<Family>, rule: &str) -> Stri
     };
     format!(
         "nft list chains | awk '$1==\"table\"{{f=$2;t=$3}} $1==\"chain\"{{c=$2}} \
-         /type filter hook ({hooks}) /&&({families}){{print f,t,c}}' | \
+         /type filter hook ({hooks}) /&&({families})&&t!~/^portway(_gate)?$/{{print f,t,c}}' | \
          while read -r f t c; do nft insert rule $f $t $c '{rule}'; done"
     )
 }
@@ -196,6 +196,18 @@ fn router(place: Place) -> Cure {
 
 pub(super) fn no_inspection() -> Vec<Cure> {
     vec![router(Place::ClientFirewall), router(Place::ServerFirewall)]
+}
+
+/// Has TLS pass as it is.
+pub(super) fn no_tls_inspection(facts: &Facts<'_>) -> Vec<Cure> {
+    let server = facts.server.map_or_else(|| facts.seen.host.clone(), |ip| ip.to_string());
+    let text = format!(
+        "exempt {server} port {} from \"TLS inspection\", \"SSL inspection\" or \"deep inspection\"",
+        facts.control
+    );
+    [Place::ClientFirewall, Place::ServerFirewall]
+        .map(|place| Cure::new(place, Program::Router, Kind::Settings, text.clone()))
+        .into()
 }
 
 /// Lets port 20 pass, both ways.

@@ -132,6 +132,19 @@ pub(super) fn auth(seen: &Evidence) -> Option<Finding> {
              something else had been sent. Passwords and files go in the clear.",
         )
         .because(why.clone()),
+        Tls::Cut(why) => {
+            let finding = Finding::new(
+                Culprit::TlsCut,
+                Likely,
+                "The server agrees on TLS, and then the handshake is cut off or never answered: a box on the way inspects \
+                 TLS and cannot follow it behind AUTH, or the server's TLS is too old or broken.",
+            )
+            .because(format!("the handshake: {why}"));
+            match &seen.login {
+                Login::NeedsTls(text) => finding.because(format!("without TLS the server says: {text}")),
+                _ => finding,
+            }
+        }
         Tls::NotOffered | Tls::NotTried | Tls::Failed(_) => match &seen.login {
             Login::NeedsTls(text) => {
                 let finding = match &seen.tls {

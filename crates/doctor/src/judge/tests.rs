@@ -126,6 +126,8 @@ const ROWS: &[Row] = &[
     ("IPv6 vanishes", |s| s.roads.push(Road { to: "[2001:db8::1]:21".parse().unwrap(), reach: Reach::Silent, round_trip: None, greeting: Greeting::None }), Some(Culprit::Ipv6BlackHole), Usable::OneMode),
     ("data by IPv6 vanishes", |s| s.attempts.push(Attempt { family: Family::Ipv6, ..attempt(Command::Epsv, true, Outcome::Silent) }), Some(Culprit::Ipv6BlackHole), Usable::OneMode),
     ("AUTH is crossed out", |s| { s.tls = Tls::Stripped("the server quotes XXXX".into()); s.attempts.retain(|a| !a.tls); }, Some(Culprit::AlgStripsAuthTls), Usable::OneMode),
+    ("the handshake is cut", |s| { s.tls = Tls::Cut("reset".into()); s.attempts.retain(|a| !a.tls); s.offers.retain(|o| !o.tls); }, Some(Culprit::TlsCut), Usable::OneMode),
+    ("the handshake is cut and TLS is demanded", |s| { s.tls = Tls::Cut("reset".into()); s.login = Login::NeedsTls("530".into()); s.attempts.clear(); s.offers.clear(); }, Some(Culprit::TlsCut), Usable::Unusable),
     ("TLS demanded and AUTH refused", |s| { s.tls = Tls::NotOffered; s.login = Login::NeedsTls("530".into()); s.attempts.clear(); }, Some(Culprit::AlgStripsAuthTls), Usable::Unusable),
     ("TLS demanded and not tried", |s| { s.tls = Tls::NotTried; s.login = Login::NeedsTls("530".into()); s.attempts.clear(); }, Some(Culprit::TlsRequired), Usable::Unusable),
     ("wrong password", |s| { s.login = Login::Refused("530".into()); s.attempts.clear(); }, Some(Culprit::LoginRefused), Usable::Unusable),

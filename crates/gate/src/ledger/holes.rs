@@ -134,11 +134,34 @@ impl Ledger {
         let mut inner = self.lock();
         let ended = inner.kernel.ended().unwrap_or_default();
         self.tell(&mut inner, ended);
+        self.look_after_rules(&mut inner);
         let Inner { kernel, trails, .. } = &mut *inner;
         for trace in trails.over(kernel, Instant::now()) {
             self.log.record(traced(trace));
         }
         !inner.kernel.is_lost()
+    }
+
+    /// Rules that somebody took away are put back by the helper; here it is said.
+    fn look_after_rules(&self, inner: &mut Inner) {
+        let found = inner.kernel.mended();
+        let said = match &found {
+            Ok(times) if *times > 0 => Some((
+                "rules_restored",
+                "somebody has taken the gate's rules or routes away, as a reload of the firewall does; they are in \
+                 place again"
+                    .to_owned(),
+            )),
+            Err(error) if !inner.unruly && !inner.kernel.is_lost() => Some((
+                "rules_lost",
+                format!("the gate's rules are not looked after, and control connections may pass unread: {error}"),
+            )),
+            _ => None,
+        };
+        inner.unruly = found.is_err();
+        if let Some((what, detail)) = said {
+            self.log.record(Warning { what, detail: Shown::from(detail) });
+        }
     }
 
     /// Logs the holes whose connections still run, since nobody will look at them any more, and has the gate's rules

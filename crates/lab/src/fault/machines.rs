@@ -7,7 +7,7 @@ use super::addresses::Addresses;
 use super::setting::{Naming, Setting, Wire};
 use super::walls;
 use crate::error::LabError;
-use crate::network::{configure, filter, forward, without_waiting};
+use crate::network::{configure, filter, forward, settle, without_waiting};
 use crate::program::{feed, find};
 use crate::space::Host;
 
@@ -73,6 +73,7 @@ impl Machines {
         for gate in [&machines.near, &machines.middle, &machines.far] {
             gate.run(forward)??;
         }
+        settle(hosts)?;
         filter(&machines.client, walls::own(setting))?;
         filter(&machines.near, walls::near(setting, at, range))?;
         filter(&machines.middle, walls::middle(setting).to_owned())?;

@@ -46,15 +46,16 @@ fn relay(client: TcpStream, server: SocketAddr, meddling: Meddling, own: Ipv4Add
     let Ok(server) = TcpStream::connect(server) else { return };
     let copies = (client.try_clone(), server.try_clone());
     let (Ok(from_client), Ok(to_server)) = copies else { return };
+    let opaque = meddling != Meddling::CutsTls;
     let upwards = std::thread::spawn(move || {
-        pass(from_client, to_server, |line| match meddling {
+        pass(from_client, to_server, opaque, |line| match meddling {
             Meddling::StripsAuth if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH")) => {
                 Some(crossed_out(line))
             }
             _ => Some(line.to_vec()),
         });
     });
-    pass(server, client, |line| match meddling {
+    pass(server, client, opaque, |line| match meddling {
         Meddling::Rewrites227 if line.starts_with(b"227 ") => Some(rewritten(line, own)),
         Meddling::Swallows229 if line.starts_with(b"229 ") => None,
         Meddling::StripsAuth if line.starts_with(b" AUTH") => {
@@ -66,8 +67,8 @@ fn relay(client: TcpStream, server: SocketAddr, meddling: Meddling, own: Ipv4Add
     let _ = upwards.join();
 }
 
-/// Passes lines on until one side ends. What is not text, TLS, passes as it is.
-fn pass(from: TcpStream, mut to: TcpStream, change: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+/// Passes lines on until one side ends. What is not text, TLS, passes as it is if `opaque`, and is the end otherwise.
+fn pass(from: TcpStream, mut to: TcpStream, opaque: bool, change: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     // One small write for each line: nobody is to wait for an acknowledgement.
     let _ = to.set_nodelay(true);
     let mut from = BufReader::new(from);
@@ -78,6 +79,9 @@ fn pass(from: TcpStream, mut to: TcpStream, change: impl Fn(&[u8]) -> Option<Vec
         }
         // A TLS record begins with its type (RFC 8446 §5.1), which is no letter, digit or blank.
         encrypted |= ready.first().is_some_and(|first| (20..=23).contains(first));
+        if encrypted && !opaque {
+            break;
+        }
         let out = if encrypted {
             let out = ready.to_vec();
             from.consume(out.len());

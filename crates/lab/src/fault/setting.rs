@@ -85,6 +85,8 @@ pub(super) enum Meddling {
     Swallows229,
     /// It writes X over AUTH TLS, in both directions.
     StripsAuth,
+    /// It ends connections in which TLS begins.
+    CutsTls,
 }
 
 /// Whether the server encrypts.

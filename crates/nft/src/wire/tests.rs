@@ -15,7 +15,7 @@ fn ends() -> impl Strategy<Value = [SocketAddr; 3]> {
 }
 
 fn asks() -> impl Strategy<Value = Ask> {
-    (ends(), any::<u64>(), any::<u32>(), 0..12).prop_map(|([from, to, into], id, number, which)| {
+    (ends(), any::<u64>(), any::<u32>(), 0..13).prop_map(|([from, to, into], id, number, which)| {
         let key = Key { from: from.ip(), to };
         let within = Duration::from_millis(number.into());
         match which {
@@ -30,7 +30,8 @@ fn asks() -> impl Strategy<Value = Ask> {
             8 => Ask::AskedFor(from, to),
             9 => Ask::Flows(number),
             10 => Ask::Look(from, to),
-            _ => Ask::Leave,
+            11 => Ask::Leave,
+            _ => Ask::Mended,
         }
     })
 }
@@ -49,6 +50,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         any::<u32>().prop_map(Outcome::Full),
         (any::<i32>(), "[ -~]{0,96}").prop_map(|(errno, why)| Outcome::Failed(errno, why)),
         Just(Outcome::Done),
+        any::<u32>().prop_map(Outcome::Times),
         proptest::option::of(ends().prop_map(|[one, ..]| one)).prop_map(Outcome::Address),
         some_ended.prop_map(Outcome::Ended),
         flows.prop_map(Outcome::Flows),
@@ -72,7 +74,7 @@ proptest! {
 
     #[test]
     fn what_parses_is_what_would_be_emitted(
-        op in 0_u8..14,
+        op in 0_u8..15,
         octets in proptest::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], REQUEST - 5),
     ) {
         let octets = [&MAGIC[..], &[op], &octets].concat();

@@ -143,6 +143,30 @@ pub(crate) const SERVER: [&str; 2] = ["10.71.2.2", "fd71:2::2"];
 /// The firewall's own addresses: towards the client, towards the server.
 pub(crate) const GATE: [&str; 2] = ["10.71.1.1", "fd71:1::1"];
 
+/// New IPv6 addresses are of use at once: nobody else has them (RFC 4862 §5.4).
+fn without_waiting() {
+    for scope in ["all", "default"] {
+        std::fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/accept_dad"), "0").unwrap();
+    }
+}
+
+/// Whether each link of this thread's namespace has a link-local address that may be used. The kernel makes it when it
+/// sees the carrier, and until then asks for no neighbour of a packet that it forwards (RFC 4861 §7.2.2): the first one by
+/// IPv6 would wait for a second.
+fn all_carry() -> bool {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap();
+    let (links, addresses) = (read("dev"), read("if_inet6"));
+    // Address, number, prefix, scope (20 is the link's), flags (40 is tentative), name.
+    let own = |link: &str| {
+        addresses.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words[5] == link && words[3] == "20" && u32::from_str_radix(words[4], 16).unwrap() & 0x40 == 0
+        })
+    };
+    let mut links = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    links.all(|link| link == "lo" || own(link))
+}
+
 /// Client and server on two links of this thread's namespace, which forwards between them.
 pub(crate) struct Lab {
     pub(crate) client: Host,
@@ -155,8 +179,13 @@ impl Lab {
         assert!(is_inside(), "a lab is made by `in_namespaces` alone");
         let lab = Self { client: Host::new(), server: Host::new() };
         run("ip link set lo up");
+        for here in [&lab.client, &lab.server].map(Some).into_iter().chain([None]) {
+            here.map_or_else(without_waiting, |host| host.run(without_waiting));
+        }
         for (host, link, net) in [(&lab.client, "cli", 1), (&lab.server, "srv", 2)] {
-            run(&format!("ip link add {link} type veth peer name eth0 netns {}", host.thread));
+            // If both ends of a cable happen to have one number, the kernel takes a second to see the carrier.
+            let number = 10 + net;
+            run(&format!("ip link add {link} index {number} type veth peer name eth0 netns {}", host.thread));
             run(&format!("ip addr add 10.71.{net}.1/24 dev {link}"));
             run(&format!("ip addr add fd71:{net}::1/64 dev {link} nodad"));
             run(&format!("ip link set {link} up"));
@@ -174,6 +203,8 @@ impl Lab {
         for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
             std::fs::write(format!("/proc/sys/net/{path}"), "1").unwrap();
         }
+        let settled = || all_carry() && lab.client.run(all_carry) && lab.server.run(all_carry);
+        assert!(until(Duration::from_secs(10), settled), "a link does not come up");
         lab
     }
 

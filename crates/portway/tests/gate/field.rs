@@ -70,14 +70,6 @@ pub(crate) fn inside<F: FnOnce()>(_: &str, body: F) {
 impl Field {
     pub(crate) fn new(wall: Wall) -> Self {
         let lab = Lab::new();
-        // While an address is being tried out, neighbours are not asked, and first packets wait for seconds.
-        let settled = || crate::lab::run("ip -6 addr show tentative").is_empty();
-        assert!(
-            until(Duration::from_secs(10), || {
-                settled() && lab.client.run(settled) && lab.server.run(settled)
-            }),
-            "addresses stay tentative"
-        );
         wall.build();
         let folder = std::env::temp_dir().join(format!("portway-gate-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
@@ -207,7 +199,7 @@ impl Drop for Field {
 }
 
 impl Wall {
-    fn build(self) {
+    pub(crate) fn build(self) {
         let forward = match self {
             Self::Strict => "",
             Self::ClientSide => "iifname cli ct state new accept",

@@ -92,5 +92,17 @@ pub(super) fn encryption() -> Vec<Case> {
                 s.transfer = STRICT_TLS;
             },
         ),
+        case(
+            "tls-cut",
+            "a box at the client's network ends connections in which TLS begins behind AUTH",
+            "tls_cut",
+            Brand::Portway,
+            option("portway", "ftps://<NAME>/"),
+            |s| {
+                (s.client_hidden, s.near, s.protection) = (true, Wall::Outwards, Protection::Offered);
+                (s.meddling, s.implicit) = (Some(Meddling::CutsTls), true);
+                s.transfer = STRICT_TLS;
+            },
+        ),
     ]
 }

@@ -51,12 +51,14 @@ pub(super) async fn look_at_tls(plan: &mut Plan, to: SocketAddr, seen: &mut Evid
     let Some(loose) = under_tls(plan, to).await else {
         if plan.mss.take().is_some() {
             plan.tls = None;
-            return Tls::Failed("no answer to the TLS handshake".to_owned());
+            return Tls::Cut("no answer".to_owned());
         }
         plan.tls = None;
-        return Tls::Failed(
-            fault.map_or_else(|| "the handshake failed".to_owned(), |error| error.to_string()),
-        );
+        return match fault {
+            // It was the server that could not be entered once more.
+            None | Some(TlsError::ServerCertificate(_)) => Tls::Failed("the handshake failed".to_owned()),
+            Some(error) => Tls::Cut(error.to_string()),
+        };
     };
     let certificate = loose.tls.as_ref().and_then(portway_net::ClientControlTls::server_certificate);
     loose.quit().await;

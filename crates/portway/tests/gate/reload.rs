@@ -1,0 +1,87 @@
+//! The firewall of the gate's machine is loaded anew while the gate runs.
+
+use std::process::Command;
+
+use crate::field::{Wall, inside, until};
+use crate::lab::{nft, run};
+use crate::rules::BOTH;
+use crate::words::{SOON, Stage};
+
+/// The gate's own rules, without what they have counted.
+fn rules() -> String {
+    let output = Command::new("nft").args(["-s", "list", "table", "inet", "portway_gate"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether data comes through, both ways, in a session that there is.
+fn transfers(d: &mut crate::words::Dialogue<'_>, port: u16) {
+    let to = d.server_port(port);
+    d.server_listens(to);
+    d.exchange(d.passive(), &d.agreed(to));
+    assert!(d.client_reaches(to));
+    let to = d.client_port(port);
+    d.client_listens(to);
+    d.exchange(&d.active(to), "200 Fine.");
+    assert!(d.server_reaches(to));
+}
+
+fn comes_back(engine: &str) {
+    let stage = Stage::new(&["--engine", engine]);
+    let mut before = BOTH.map(|family| stage.session(family));
+    let wanted = rules();
+    assert!(wanted.contains("chain"), "{wanted}");
+    // What a reload of nftables does on Debian, and what the administrator's own hand may do.
+    for (turn, gone) in ["flush ruleset", "delete table inet portway_gate", "flush table inet portway_gate"]
+        .into_iter()
+        .enumerate()
+    {
+        nft(gone);
+        if gone == "flush ruleset" {
+            Wall::Strict.build();
+        }
+        assert!(until(SOON, || rules() == wanted), "{gone}:\n{}\nin place of\n{wanted}", rules());
+        let told = || stage.field.log().matches("rules_restored").count() > turn;
+        assert!(until(SOON, told), "{gone}: {}", stage.field.log());
+    }
+    for (family, d) in before.iter_mut().enumerate() {
+        transfers(d, 5000);
+        let mut new = stage.session(family);
+        transfers(&mut new, 5001);
+        new.client.say(&new.active(new.client_port(22)));
+        new.client.hears("501");
+    }
+}
+
+#[test]
+fn the_relays_rules_are_put_back_when_somebody_takes_them_away() {
+    inside("reload::the_relays_rules_are_put_back_when_somebody_takes_them_away", || comes_back("relay"));
+}
+
+#[test]
+fn the_rules_of_the_queue_are_put_back_when_somebody_takes_them_away() {
+    inside("reload::the_rules_of_the_queue_are_put_back_when_somebody_takes_them_away", || {
+        comes_back("inspect");
+    });
+}
+
+#[test]
+fn routes_are_put_back_when_a_network_manager_takes_them_away() {
+    inside("reload::routes_are_put_back_when_a_network_manager_takes_them_away", || {
+        let stage = Stage::new(&[]);
+        let look = || {
+            ["ip", "ip -6"]
+                .map(|ip| run(&format!("{ip} rule")) + &run(&format!("{ip} route show table 2121")))
+        };
+        let wanted = look();
+        assert!(wanted.iter().all(|look| look.contains("2121") && look.contains("local")), "{wanted:?}");
+        for ip in ["ip", "ip -6"] {
+            run(&format!("{ip} rule del table 2121"));
+            run(&format!("{ip} route flush table 2121"));
+        }
+        assert!(until(SOON, || look() == wanted), "{:?} in place of {wanted:?}", look());
+        assert!(until(SOON, || stage.field.log().contains("rules_restored")), "{}", stage.field.log());
+        for family in BOTH {
+            transfers(&mut stage.session(family), 5000);
+        }
+    });
+}
