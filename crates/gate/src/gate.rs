@@ -91,6 +91,8 @@ impl Prepared {
             let _ = kernel.leave();
             return Err(error.into());
         }
+        // They are as they are to be; if they cannot be looked after, the first sweep says so.
+        let _ = kernel.mended();
         Ok(Self { config, kernel, listeners: [Some(v4), v6].into_iter().flatten().collect() })
     }
 

@@ -109,6 +109,8 @@ impl PreparedInspect {
             let _ = kernel.leave();
             return Err(error.into());
         }
+        // They are as they are to be; if they cannot be looked after, the first sweep says so.
+        let _ = kernel.mended();
         Ok(Self { config, own, kernel, queue })
     }
 
