@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portway_net::{read_past_urgent, send_urgent};
 use portway_proto::watch::{Notice, Opening, Ruling, Watch};
