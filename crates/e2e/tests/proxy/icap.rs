@@ -163,7 +163,9 @@ fn blocking() -> SocketAddr {
                 let answer: &[u8] = if all.starts_with(b"OPTIONS ") {
                     b"ICAP/1.0 200 OK\r\nMethods: REQMOD, RESPMOD\r\nEncapsulated: null-body=0\r\n\r\n"
                 } else if all.windows(5).any(|word| word == b"EICAR") {
+                    // Octet by octet what c-icap's virus_scan sends with ClamAV.
                     b"ICAP/1.0 200 OK\r\nX-Infection-Found: Type=0; Resolution=2; Threat=Test.EICAR;\r\n\
+                      X-Violations-Found: 1\r\n\t-\r\n\tTest.EICAR\r\n\t0\r\n\t0\r\n\
                       Encapsulated: res-hdr=0, res-body=26\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n3\r\nno!\r\n0\r\n\r\n"
                 } else {
                     b"ICAP/1.0 204 No Content\r\n\r\n"

@@ -50,7 +50,8 @@ impl Head {
         let (line, rest) = octets.split_at_checked(end + 1).ok_or(Malformed::Status)?;
         let (status, words) = status_line(line.trim_ascii_end(), b"ICAP/").ok_or(Malformed::Status)?;
         let mut room = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let (length, fields) = match httparse::parse_headers(rest, &mut room) {
+        let rest = unfolded(rest);
+        let (length, fields) = match httparse::parse_headers(&rest, &mut room) {
             Ok(httparse::Status::Complete(done)) => done,
             Ok(httparse::Status::Partial) => return more(),
             Err(_) => return Err(Malformed::Fields),
@@ -88,6 +89,27 @@ impl Head {
         let body = ended.ok_or(Malformed::Encapsulated)?;
         Ok(Encapsulated { response, heads: last, body })
     }
+}
+
+/// The head with each field on one line, octet for octet: c-icap lists what ClamAV has found on lines of their own
+/// (RFC 9112 §5.2).
+fn unfolded(octets: &[u8]) -> Vec<u8> {
+    let mut octets: Vec<u8> = octets.iter().copied().take(LONGEST).collect();
+    let mut at = 0;
+    while let Some(line) = octets.get_mut(at..) {
+        let Some(end) = line.iter().position(|&octet| octet == b'\n') else { break };
+        if matches!(line.get(..end), Some(b"" | b"\r")) {
+            break;
+        }
+        if let Some(b' ' | b'\t') = line.get(end + 1) {
+            line.iter_mut()
+                .take(end + 1)
+                .filter(|octet| matches!(octet, b'\r' | b'\n'))
+                .for_each(|octet| *octet = b' ');
+        }
+        at += end + 1;
+    }
+    octets
 }
 
 /// Code and words of a status line.
@@ -213,6 +235,20 @@ mod tests {
             http_status(b"HTTP/1.1 403 Forbidden\r\nA: b\r\n\r\n"),
             Some((403, "Forbidden".to_owned()))
         );
+    }
+
+    /// As c-icap's virus_scan says it.
+    #[test]
+    fn a_field_may_go_on_on_the_next_lines() {
+        let text = b"ICAP/1.0 200 OK\r\nX-Violations-Found: 1\r\n\t-\r\n\tEicar-Test\r\n\t0\r\n\t0\r\n\
+                     Encapsulated: res-hdr=0, res-body=20\r\n\r\n no field\r\n\r\n";
+        let (head, length) = Head::read(text).unwrap().unwrap();
+        assert_eq!(&text[length..], b" no field\r\n\r\n");
+        assert!(head.field("X-Violations-Found").unwrap().contains("Eicar-Test"));
+        assert!(head.encapsulated().is_ok());
+        for end in 0..length {
+            assert_eq!(Head::read(&text[..end]), Ok(None), "{end}");
+        }
     }
 
     #[test]
