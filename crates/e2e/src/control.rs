@@ -176,6 +176,15 @@ impl Control {
         Ok(reply)
     }
 
+    /// The next final reply to a transfer command: the one behind a 150, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::reply`].
+    pub fn final_reply(&mut self) -> Result<Reply> {
+        let reply = self.reply()?;
+        if reply.code == 150 { self.reply() } else { Ok(reply) }
+    }
+
     /// Whether a reply has begun to arrive within `time`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod operators;
 mod parser;
 mod passive;
 mod process;
+mod resumption;
 mod stalls;
 mod strangers;
 mod tls;
