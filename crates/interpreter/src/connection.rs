@@ -95,11 +95,7 @@ impl ControlConnection {
         let nobody = self.dialogue.user().is_none();
         let quiet = Instant::now() + self.idle;
         let quiet = if nobody { self.login_by.min(quiet) } else { quiet };
-        // Who chatters without pause is never found waiting.
-        if nobody && Instant::now() >= self.login_by {
-            self.say(Code::UNAVAILABLE, "No login for too long; closing.");
-            return Err(End::IDLE);
-        }
+        self.in_time()?;
         let mut beside = std::pin::pin!(beside);
         loop {
             tokio::select! {
@@ -121,6 +117,18 @@ impl ControlConnection {
                 }
             }
         }
+    }
+
+    /// Who chatters without pause is never found waiting.
+    ///
+    /// # Errors
+    /// Nobody has logged in by now, and the time for that is over.
+    pub(crate) fn in_time(&mut self) -> Result<(), End> {
+        if self.dialogue.user().is_none() && Instant::now() >= self.login_by {
+            self.say(Code::UNAVAILABLE, "No login for too long; closing.");
+            return Err(End::IDLE);
+        }
+        Ok(())
     }
 
     /// Does what the dialogue decided where it concerns the connection alone; gives everything else back.

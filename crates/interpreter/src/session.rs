@@ -54,6 +54,7 @@ async fn serve(session: &mut impl Session) -> End {
 /// in few segments.
 async fn serve_what_is_here(session: &mut impl Session) -> Result<(), End> {
     while let Some(received) = session.client().control.take_line() {
+        session.client().in_time()?;
         match received {
             Received::Line(mut line) => {
                 let done = session.line(&line).await;
@@ -75,4 +76,81 @@ async fn serve_what_is_here(session: &mut impl Session) -> Result<(), End> {
 fn bears_secret(line: &[u8]) -> bool {
     let verb = line.trim_ascii_start();
     verb.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"PASS") || verb.eq_ignore_ascii_case(b"ACCT"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use portway_data::{Broker, BrokerConfig};
+    use portway_ops::{Limits, Log, LogFormat, Registry, Sink};
+    use portway_proto::{Code, Policy};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{Instant, sleep, timeout};
+
+    use super::*;
+    use crate::{Acceptor, Parts, Timeouts};
+
+    /// As a proxy: each line takes a moment, in which more of them come.
+    struct Slow(ControlConnection);
+
+    impl Session for Slow {
+        fn client(&mut self) -> &mut ControlConnection {
+            &mut self.0
+        }
+
+        async fn greet(&mut self) -> Result<(), End> {
+            Ok(())
+        }
+
+        async fn line(&mut self, _: &[u8]) -> Result<(), End> {
+            self.0.control.attend(sleep(Duration::from_millis(5))).await?;
+            self.0.say(Code::OK, "Fine.");
+            Ok(())
+        }
+
+        async fn wait(&mut self) -> Result<(), End> {
+            self.0.wait(std::future::pending::<()>()).await.map(drop)
+        }
+
+        async fn close(&mut self, end: End) {
+            self.0.close(None, end).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_chatters_without_pause_has_no_longer_to_log_in_than_others() {
+        let parts = Parts {
+            policy: Arc::new(Policy::default()),
+            broker: Broker::new(BrokerConfig::default()).unwrap(),
+            tls: None,
+            balancers: Vec::new(),
+            limits: Limits::new(0, 0),
+            registry: Registry::default(),
+            log: Log::new(LogFormat::Text, Sink::writer(std::io::sink())).unwrap(),
+            timeouts: Timeouts { login: Duration::from_millis(300), ..Timeouts::default() },
+        };
+        let acceptor = Acceptor::new(parts);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let arrival = acceptor.take_over(stream, peer, None, false).unwrap();
+        let mut session = Slow(ControlConnection::open(arrival).unwrap());
+        let served = tokio::spawn(async move { session.run().await });
+        let (mut replies, mut lines) = client.split();
+        let mut heard = Vec::new();
+        let began = Instant::now();
+        let chatter = async {
+            while began.elapsed() < Duration::from_secs(20) && lines.write_all(b"NOOP\r\n").await.is_ok() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let (_, _) = tokio::join!(chatter, replies.read_to_end(&mut heard));
+        assert!(began.elapsed() < Duration::from_secs(20), "it went on for ever");
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(heard.contains("421 No login for too long"), "{heard}");
+        timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portway_proto::{Code, Command, Reply, Site, Verb};
 
-use crate::CommandRule;
+use crate::{CommandRule, rules};
 
 /// Judges commands before they are passed on. The default passes every verb that portway knows and no other.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,11 @@ impl Filter {
         if self.read_only && changes(command) {
             return Err(Reply::new(Code::FILE_UNAVAILABLE, "Nothing can be changed by way of this proxy."));
         }
+        if self.whole_files && names_aside(command) {
+            let text =
+                "This is an upload that the proxy has not looked into yet, or no name to give to a file.";
+            return Err(Reply::new(Code::FILE_UNAVAILABLE, text));
+        }
         if self.whole_files && command.verb().is_some_and(|verb| PIECES.contains(&verb)) {
             let text = "The proxy looks into whole files, so none passes in pieces: send it from its beginning by STOR.";
             return Err(Reply::new(Code::FILE_UNAVAILABLE, text));
@@ -46,6 +51,19 @@ impl Filter {
 
 /// Verbs that make files of pieces, and STOU, whose file has no name before it is stored.
 pub(crate) const PIECES: &[Verb] = &[Verb::Appe, Verb::Comb, Verb::Stou];
+
+/// How the names of uploads begin that have not passed yet; sixteen digits follow.
+pub(crate) const ASIDE: &str = ".portway-";
+
+/// Whether a command names such an upload, which another session might take away before it is judged.
+fn names_aside(command: &Command<'_>) -> bool {
+    let argument = rules::argument(command);
+    let digits = |from: usize| argument.get(from..from + 16);
+    argument.windows(ASIDE.len()).enumerate().any(|(at, part)| {
+        part.eq_ignore_ascii_case(ASIDE.as_bytes())
+            && digits(at + ASIDE.len()).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
 
 /// Whether a command changes something on the server, or may do so.
 pub(crate) fn changes(command: &Command<'_>) -> bool {
@@ -65,13 +83,17 @@ pub(crate) fn changes(command: &Command<'_>) -> bool {
         | Command::Unserved { .. }
         | Command::Other { .. } => true,
         Command::Site(site) => !matches!(site, Site::Help(_) | Site::Idle(_)),
-        // Some servers set the time by `MDTM YYYYMMDDhhmmss path`.
-        Command::Mdtm(arg) => {
-            arg.get(..14).is_some_and(|time| time.iter().all(u8::is_ascii_digit))
-                && arg.get(14) == Some(&b' ')
-        }
+        Command::Mdtm(arg) => sets_time(arg),
         _ => false,
     }
+}
+
+/// Whether MDTM has a time before its path, which some servers give the file: `YYYYMMDDhhmmss`, with a fraction or a zone
+/// behind it, or the day alone (vsftpd).
+fn sets_time(arg: &[u8]) -> bool {
+    let mut words = arg.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let day = words.next().and_then(|time| time.get(..8));
+    day.is_some_and(|day| day.iter().all(u8::is_ascii_digit)) && words.next().is_some()
 }
 
 #[cfg(test)]
@@ -89,6 +111,10 @@ mod tests {
             ("MDTM a", true),
             ("MDTM 20260101000000", true),
             ("MDTM 20260101000000 a", false),
+            ("MDTM 20260101 a", false),
+            ("MDTM 20260101000000.123 a", false),
+            ("MDTM 20260101000000+60  a", false),
+            ("MDTM 2026-a b", true),
             ("STOR a", false),
             ("APPE a", false),
             ("STOU", false),
@@ -111,7 +137,15 @@ mod tests {
     #[test]
     fn where_files_are_looked_into_none_grows_by_pieces() {
         let filter = Filter { whole_files: true, ..Filter::default() };
-        for (line, passes) in [("STOR a", true), ("RETR a", true), ("APPE a", false), ("STOU", false)] {
+        for (line, passes) in [
+            ("STOR a", true),
+            ("RETR a", true),
+            ("APPE a", false),
+            ("STOU", false),
+            ("RNFR d/.portway-0123456789abcdef", false),
+            ("SITE CPFR .PORTWAY-0123456789ABCDEF", false),
+            ("RNFR .portway-notes", true),
+        ] {
             let command = Command::parse(line.as_bytes()).unwrap();
             assert_eq!(filter.judge(&command).is_ok(), passes, "{line}");
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::rules::glob;
+use crate::rules::{glob, other_name};
 
 /// Limits of the users that a row is about.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,8 @@ impl UserLimits {
         host: &str,
         at: Option<IpAddr>,
     ) -> Result<Allowance, TooMany> {
-        self.admit(name, host, User::OfServer(name.to_ascii_lowercase(), at))
+        let one = if name.eq_ignore_ascii_case(b"ftp") { b"anonymous" } else { name };
+        self.admit(name, host, User::OfServer(one.to_ascii_lowercase(), at))
     }
 
     fn admit(&self, name: &[u8], host: &str, user: User) -> Result<Allowance, TooMany> {
@@ -99,9 +100,11 @@ impl UserLimits {
 impl UserLimit {
     fn is_about(&self, name: &[u8], host: &str) -> bool {
         self.users.is_empty()
-            || self.users.iter().any(|pattern| match pattern.contains('@') {
-                true => glob(pattern.as_bytes(), &[name, b"@", host.as_bytes()].concat(), true),
-                false => glob(pattern.as_bytes(), name, true),
+            || [Some(name), other_name(name)].into_iter().flatten().any(|name| {
+                self.users.iter().any(|pattern| match pattern.contains('@') {
+                    true => glob(pattern.as_bytes(), &[name, b"@", host.as_bytes()].concat(), true),
+                    false => glob(pattern.as_bytes(), name, true),
+                })
             })
     }
 }
@@ -153,5 +156,9 @@ mod tests {
         assert!(limits.admit_account(b"bob").is_ok());
         drop(second);
         assert_eq!(limits.counts.lock().len(), 2);
+        // Servers know the same guest by two names.
+        let limits = UserLimits::new(vec![limit("anonymous", 1, None)]);
+        let _guest = limits.admit_user(b"FTP", "h", None).unwrap();
+        assert!(limits.admit_user(b"anonymous", "h", None).is_err());
     }
 }

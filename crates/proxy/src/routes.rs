@@ -209,7 +209,8 @@ impl Match {
             patterns.is_empty()
                 || text.is_some_and(|text| patterns.iter().any(|pattern| like(pattern.as_bytes(), text)))
         };
-        one(&self.users, Some(caller.user))
+        let by_name = |user| one(&self.users, Some(user));
+        (by_name(caller.user) || crate::rules::other_name(caller.user).is_some_and(by_name))
             && one(&self.hosts, caller.host)
             && one(&self.sni, caller.sni.map(str::as_bytes))
             && (self.clients.is_empty() || self.clients.iter().any(|net| net.contains(caller.client)))

@@ -10,6 +10,7 @@ use portway_proto::{Code, Command, Reply, Verb};
 
 pub use pattern::{VerbPattern, VerbPatternError};
 
+pub(crate) use path::argument;
 use path::{Here, Paths};
 
 /// One row.
@@ -166,15 +167,18 @@ impl CommandRule {
     }
 
     fn is_for(&self, sender: Sender<'_>) -> bool {
-        let fold = self.action == RuleAction::Deny;
+        let denies = self.action == RuleAction::Deny;
+        let other = other_name(sender.user).filter(|_| denies);
         self.users.is_empty()
-            || self.users.iter().any(|pattern| match pattern.contains('@') {
-                true => {
-                    let whole = [sender.user, b"@", sender.host.as_bytes()].concat();
-                    glob(pattern.as_bytes(), &whole, fold)
-                }
-                // Nobody has no name, not even one that fits `*`.
-                false => !sender.user.is_empty() && glob(pattern.as_bytes(), sender.user, fold),
+            || [Some(sender.user), other].into_iter().flatten().any(|user| {
+                self.users.iter().any(|pattern| match pattern.contains('@') {
+                    true => {
+                        let whole = [user, b"@", sender.host.as_bytes()].concat();
+                        glob(pattern.as_bytes(), &whole, denies)
+                    }
+                    // Nobody has no name, not even one that fits `*`.
+                    false => !user.is_empty() && glob(pattern.as_bytes(), user, denies),
+                })
             })
     }
 
@@ -191,6 +195,13 @@ impl CommandRule {
         let text = format_args!("{verb}: not allowed by this proxy (rule {}).", self.name);
         Reply::new(Code::FILE_UNAVAILABLE, text)
     }
+}
+
+/// The other name of anonymous users, whom servers let in by either.
+pub(crate) fn other_name(user: &[u8]) -> Option<&'static [u8]> {
+    const NAMES: [&[u8]; 2] = [b"anonymous", b"ftp"];
+    let at = NAMES.iter().position(|name| user.eq_ignore_ascii_case(name))?;
+    NAMES.get(1 - at).copied()
 }
 
 /// Whether the text has the form of the pattern, in which `*` stands for any octets; `fold`: in any letter case.

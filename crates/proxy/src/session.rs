@@ -51,6 +51,8 @@ struct Server {
     features: Option<RawReply>,
     /// The name that was let in, by which rules are chosen; empty before.
     accepted: Vec<u8>,
+    /// Its last word about the login was that an account comes next (332).
+    wants_account: bool,
     /// The directory as the server told it, until something may have changed it.
     directory: Option<Vec<u8>>,
     _place: Option<Place>,

@@ -9,6 +9,7 @@ use portway_net::{
 use portway_proto::client::{Answer, ClientSession, CommandId, Event};
 use portway_proto::{Command, Mechanism, Protection, RawReply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{LegConfig, LegTimeouts, ProxyHeader};
@@ -21,6 +22,10 @@ pub(crate) use error::{Lost, NoServer, shown};
 
 /// How long a server may take to answer QUIT.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Servers that may take their time for that. Without a limit a client that goes from one to the next would have as many
+/// connections of ours open as it can ask for.
+static GOODBYES: Semaphore = Semaphore::const_new(256);
 
 /// A server that is silent for so long in the middle of a reply has said all of it, and ended it wrongly.
 const PAUSE: Duration = Duration::from_millis(1500);
@@ -343,8 +348,9 @@ impl Upstream {
         }
     }
 
-    /// Says goodbye; whoever called need not wait for it.
+    /// Says goodbye; whoever called need not wait for it. Where too many are at it, the connection is just closed.
     pub(crate) async fn quit(mut self) {
+        let Ok(_turn) = GOODBYES.try_acquire() else { return };
         let _ = timeout(GOODBYE, async {
             if self.call(&Command::Quit).await.is_ok() {
                 let _ = self.control.shutdown().await;

@@ -258,3 +258,30 @@ fn an_upload_that_a_lost_server_kept_is_deleted_when_its_user_comes_back() {
         assert_eq!(heard("DELE "), [format!("/home/{stored}")]);
     }
 }
+
+#[test]
+fn nobody_takes_an_upload_away_before_the_verdict() {
+    let server = rivals::start(Rival::PureFtpd);
+    std::fs::set_permissions(server.tree.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    // It comes to its verdict when it has seen all of it.
+    let proxy = forward(&["--inspect-command", "test $(grep -ac EICAR) = 0"]);
+    let mut control = through(&proxy, server.at);
+    let mut data = control.begin("STOR bad").unwrap();
+    data.write_all(&[b"EICAR", &bytes(3, 300_000)[..]].concat()).unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(server.tree.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let aside = until("it is on its way", PATIENCE, || {
+        Ok(names().into_iter().find(|name| name.starts_with(".portway-")))
+    })
+    .unwrap();
+    let mut other = through(&proxy, server.at);
+    for line in [format!("RNFR {aside}"), format!("RNFR ./{aside}"), format!("RETR {aside}")] {
+        other.expect(line, 550).unwrap();
+    }
+    data.finish().unwrap();
+    control.expect_reply(550).unwrap();
+    assert_eq!(names(), [""; 0]);
+}

@@ -187,3 +187,66 @@ fn who_does_not_log_in_and_who_guesses_is_sent_away() {
     control.expect("PASS wrong", 421).unwrap();
     control.ended().unwrap();
 }
+
+#[test]
+fn a_client_that_goes_from_server_to_server_has_no_heap_of_connections() {
+    // It greets everybody and answers no goodbye.
+    let server = Scripted::start(&[("QUIT", "")]);
+    let proxy = crate::world::forward(&[]);
+    let before = descriptors(&proxy);
+    let mut control = proxy.connect().unwrap();
+    for _ in 0..400 {
+        control.expect(format!("OPEN {}", server.at), 220).unwrap();
+    }
+    let open = descriptors(&proxy) - before;
+    assert!(open < 300, "{open} connections for one client");
+    drop(control);
+    until("all of them are closed", portway_e2e::PATIENCE, || {
+        Ok((descriptors(&proxy) <= before).then_some(()))
+    })
+    .unwrap();
+}
+
+fn descriptors(proxy: &Proxy) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap().count()
+}
+
+#[test]
+fn an_account_that_the_server_has_not_asked_for_is_no_login() {
+    // As Pure-FTPd and portway answer it, at any time.
+    let server = Scripted::start(&[("ACCT", "202 Superfluous")]);
+    let url = format!("ftp://{}", server.at);
+    let proxy = Proxy::start(&["--reverse", &url, "--max-sessions-per-user", "1"]).unwrap();
+    let mut stranger = proxy.connect().unwrap();
+    stranger.expect("USER alice", 331).unwrap();
+    stranger.expect("ACCT x", 202).unwrap();
+    // Her place is free, and nobody reads in the log that she was here.
+    let mut control = proxy.connect().unwrap();
+    control.login(ANN).unwrap();
+    stranger.expect("EPSV", 530).unwrap();
+    stranger.expect("QUIT", 221).unwrap();
+    logged(&proxy, &["session_closed", "\"session\":1"]);
+    let good = |line: &&String| line.contains("\"event\":\"login\"") && line.contains("\"ok\"");
+    assert_eq!(proxy.log.so_far().iter().filter(good).count(), 1);
+    // Who is asked for one is in with it.
+    let server = Scripted::start(&[("PASS", "332 Account"), ("ACCT", "230 In"), ("PWD", "257 \"/\"")]);
+    let proxy = Proxy::start(&["--reverse", &format!("ftp://{}", server.at)]).unwrap();
+    let mut control = proxy.connect().unwrap();
+    control.expect("USER alice", 331).unwrap();
+    control.expect("PASS x", 332).unwrap();
+    control.expect("ACCT x", 230).unwrap();
+    control.expect("PWD", 257).unwrap();
+    logged(&proxy, &["\"login\"", "\"ok\""]);
+}
+
+#[test]
+fn a_name_with_control_characters_is_nobodys() {
+    // Pure-FTPd would take it for `guest_1`, whom rules and limits are about.
+    let (server, _) = server();
+    let proxy = reverse(&server, &[]);
+    let mut control = proxy.connect().unwrap();
+    for name in [&b"guest\x011"[..], b"guest\t1", b"guest\x7f1"] {
+        control.expect([b"USER ", name].concat(), 501).unwrap();
+    }
+    control.login(ANN).unwrap();
+}

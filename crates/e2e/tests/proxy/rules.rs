@@ -4,6 +4,7 @@ use std::io::Write;
 
 use portway_e2e::{Proxy, Tree};
 
+use crate::rivals::{self, Rival};
 use crate::world::{ANN, Scripted, at, logged, server, through};
 
 #[test]
@@ -115,4 +116,49 @@ fn no_spelling_on_the_wire_brings_a_denied_command_to_the_server() {
         assert!(!matches!(words[0], "DELE" | "MKD" | "XMKD" | "SITE"), "{line:?} of {:?}", server.heard());
         assert!(!line.contains("\nDELE") && !line.contains("\rDELE"), "{line:?}");
     }
+}
+
+#[test]
+fn a_denied_name_is_denied_in_the_spelling_of_each_server() {
+    let home = Tree::new().unwrap();
+    let rule = "[[commands]]\nverbs = [\"*\"]\narguments = [\"my_secret\"]\n";
+    let config = home.write("proxy.toml", rule).unwrap().display().to_string();
+    let pure = rivals::start(Rival::PureFtpd);
+    let (portway, _) = server();
+    for (tree, at, line) in [
+        (&pure.tree, pure.at, &b"RETR my\x01secret"[..]),
+        (&portway.tree, portway.port().unwrap(), b"XMD5 \"my_secret\""),
+    ] {
+        let file = tree.write("my_secret", "secret").unwrap();
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let url = format!("ftp://{at}");
+        let open = Proxy::start(&["--reverse", &url]).unwrap();
+        let closed = Proxy::start(&["--reverse", &url, "--config", &config]).unwrap();
+        let mut codes = [&open, &closed].map(|proxy| {
+            let mut control = proxy.connect().unwrap();
+            control.login(ANN).unwrap();
+            let data = line.starts_with(b"RETR").then(|| control.epsv().map(|to| control.join(to).unwrap()));
+            let code = control.say(line).unwrap().code;
+            drop(data);
+            code
+        });
+        codes.sort_unstable();
+        assert!(codes[0] < 300 && codes[1] == 550, "{at}: {codes:?}");
+    }
+}
+
+#[test]
+fn a_read_only_proxy_lets_nobody_set_a_time_by_mdtm() {
+    let (server, _) = server();
+    let proxy = crate::world::reverse(&server, &["--read-only"]);
+    let mut control = proxy.connect().unwrap();
+    control.login(ANN).unwrap();
+    let time = || std::fs::metadata(server.tree.at("f")).unwrap().modified().unwrap();
+    let before = time();
+    // vsftpd sets it by the day alone, portway with a fraction, too.
+    for line in ["MDTM 20010101 f", "MDTM 20010101000000 f", "MDTM 20010101000000.5 f"] {
+        control.expect(line, 550).unwrap();
+    }
+    assert_eq!(time(), before);
+    control.expect("MDTM f", 213).unwrap();
 }

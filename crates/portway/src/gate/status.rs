@@ -35,10 +35,27 @@ fn plain(line: &str) -> String {
     let mut text = format!("{:<8}", fields.get("kind").and_then(Value::as_str).unwrap_or_default());
     for (key, value) in fields.iter().filter(|(key, value)| *key != "kind" && !value.is_null()) {
         let value = match value {
-            Value::String(word) if !word.contains(char::is_whitespace) => word.clone(),
+            Value::String(word) if word.chars().all(|c| !c.is_whitespace() && !c.is_control()) => {
+                word.clone()
+            }
+            // What moves a terminal's cursor is escaped; it may be a name that a stranger has made up.
+            Value::String(words) => format!("{words:?}"),
             other => other.to_string(),
         };
         text.push_str(&format!(" {key}={value}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_stranger_has_made_up_moves_no_cursor() {
+        let line = r#"{"kind":"session","session":7,"user":"\u001b[2J\u009bH","by":"relay","server":"a b"}"#;
+        let text = plain(line);
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert_eq!(text, r#"session  by=relay server="a b" session=7 user="\u{1b}[2J\u{9b}H""#);
+    }
 }

@@ -71,10 +71,15 @@ impl<'a> Paths<'a> {
         let Some(readings) = &self.readings else { return true };
         let pattern = pattern.as_bytes();
         readings.iter().any(|reading| {
+            // Pure-FTPd reads `_` in place of each of these.
+            if reading.iter().any(u8::is_ascii_control) {
+                return true;
+            }
             let trimmed = reading.trim_ascii();
-            // Some servers part names by backslashes.
+            // Some servers part names by backslashes, or take quotes away.
             let turned: Vec<u8> = trimmed.iter().map(|&b| if b == b'\\' { b'/' } else { b }).collect();
-            [reading, trimmed, &turned].into_iter().any(|text| self.may_be(pattern, text))
+            let bare: Vec<u8> = trimmed.iter().copied().filter(|&b| b != b'"').collect();
+            [reading, trimmed, &turned, &bare].into_iter().any(|text| self.may_be(pattern, text))
         })
     }
 
@@ -154,7 +159,7 @@ fn is_or_is_in(pattern: &[u8], whole: &[u8], fold: bool) -> bool {
 }
 
 /// The argument as a server will read it.
-pub(super) fn argument(command: &Command<'_>) -> Vec<u8> {
+pub(crate) fn argument(command: &Command<'_>) -> Vec<u8> {
     let mut line = line(command).unwrap_or_default();
     match line.iter().position(|&b| b == b' ') {
         Some(at) => line.split_off(at + 1),

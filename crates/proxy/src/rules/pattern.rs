@@ -187,9 +187,11 @@ impl Class {
     }
 }
 
-/// The first word after SITE in upper case, as a server may read it: blanks of all kinds before and after it gone.
+/// The first word after SITE in upper case, as a server may read it: blanks of all kinds before and after it gone, and
+/// its quotes.
 fn site_word(command: &Command<'_>) -> Vec<u8> {
-    let argument = super::path::argument(command);
+    let mut argument = super::path::argument(command);
+    argument.retain(|&octet| octet != b'"');
     let words = argument.split(|b| b.is_ascii_whitespace() || b.is_ascii_control());
     words.into_iter().find(|word| !word.is_empty()).unwrap_or_default().to_ascii_uppercase()
 }

@@ -39,6 +39,7 @@ fn verbs_classes_and_commands_of_site_are_told_apart() {
         ("SITE CHMOD", "site chmod 644 a", false),
         ("SITE CHMOD", "SITE  CHMOD 644 a", false),
         ("SITE CHMOD", "SITE \tchmod 644 a", false),
+        ("SITE CHMOD", "SITE \"CHMOD\" 644 a", false),
         ("SITE CHMOD", "SITE UMASK 022", true),
         ("@write", "STOR a", false),
         ("@write", "MDTM 20260101000000 a", false),
@@ -59,6 +60,25 @@ fn verbs_classes_and_commands_of_site_are_told_apart() {
     }
     for text in ["", "@all", "USER", "quit", "DELE x", "SITE A B", "DE-LE"] {
         assert!(text.parse::<VerbPattern>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_kept_back_from_anonymous_users_is_by_both_of_their_names() {
+    for (listed, user, denied) in [
+        ("anonymous", "ftp", true),
+        ("anonymous", "FTP", true),
+        ("ftp", "Anonymous", true),
+        ("ftp@*", "anonymous", true),
+        ("anonymous", "ftpadmin", false),
+    ] {
+        let named = |action| [CommandRule { users: vec![listed.to_owned()], ..rule(&["DELE"], &[], action) }];
+        let sender = Sender { user: user.as_bytes(), ..ANN };
+        let judged = judge(&named(RuleAction::Deny), &Command::Dele(b"a"), sender);
+        assert_eq!(judged != Ruled::Pass, denied, "{listed}: {user}");
+        // In doubt nothing is allowed: the row below decides.
+        let both = [&named(RuleAction::Allow)[..], &[deny(&["DELE"], &[])]].concat();
+        assert_ne!(judge(&both, &Command::Dele(b"a"), sender), Ruled::Pass, "{listed}: {user}");
     }
 }
 
@@ -93,6 +113,18 @@ fn arguments_are_seen_as_the_server_will_see_them() {
     }
     for line in ["RETR secret", "RETR /secrets", "LIST", "LIST -la", "CWD /", "CDUP", "TYPE I"] {
         assert!(passes(&closed, line), "{line}");
+    }
+    // Portway takes the quotes away, Pure-FTPd reads `_` in place of what no terminal shows.
+    let named = [deny(&["*"], &["my_secret"])];
+    let lines: [&[u8]; 5] = [
+        b"XMD5 \"my_secret\" 0 9",
+        b"COMB \"my_secret\" a",
+        b"RETR my\x01secret",
+        b"RETR my\tsecret",
+        b"DELE my\x7fsecret",
+    ];
+    for line in lines {
+        assert_ne!(judged(&named, line), Ruled::Pass, "{line:?}");
     }
     let lost = Sender { directory: None, ..ANN };
     assert_ne!(judge(&closed, &Command::Retr(b"a"), lost), Ruled::Pass, "nobody knows where that is");

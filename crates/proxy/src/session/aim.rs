@@ -140,6 +140,7 @@ impl Session {
             user: Vec::new(),
             features: None,
             accepted: Vec::new(),
+            wants_account: false,
             directory: None,
             _place: place,
             allowance: Allowance::default(),

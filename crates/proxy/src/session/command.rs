@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// Has the server answer, and passes its reply on. The code that the client got.
-    async fn pass_on(&mut self, command: &Command<'_>) -> Result<u16, End> {
+    pub(super) async fn pass_on(&mut self, command: &Command<'_>) -> Result<u16, End> {
         if let Err(refused) = self.filter.judge(command) {
             let code = refused.code().number();
             self.client.control.queue(&refused);

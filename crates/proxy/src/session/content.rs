@@ -9,6 +9,7 @@ use portway_proto::{Code, Command, RawReply, Reply, Representation, Transfer, Tr
 use tokio::time::timeout;
 
 use super::{Server, Session};
+use crate::filter::ASIDE;
 use crate::inspect::{Inspect, Inspection, Subject};
 use crate::leftovers::Unsettled;
 use crate::upstream::{Lost, Upstream, shown};
@@ -173,7 +174,7 @@ impl Aside {
         if matches!(base, b"" | b"." | b"..") {
             return None;
         }
-        let hidden = format!(".portway-{:016x}", RandomState::new().hash_one(name));
+        let hidden = format!("{ASIDE}{:016x}", RandomState::new().hash_one(name));
         let temporary = [directory, hidden.as_bytes()].concat();
         Some(Self { name: name.to_vec(), temporary, unsettled: None })
     }

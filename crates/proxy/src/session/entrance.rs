@@ -16,7 +16,12 @@ use crate::upstream::NoServer;
 impl Session {
     /// USER, PASS and ACCT.
     pub(super) async fn enter(&mut self, line: &[u8], command: Command<'_>) -> Result<(), End> {
-        if let Command::User(_) = command {
+        if let Command::User(name) = command {
+            if name.iter().any(u8::is_ascii_control) {
+                // Pure-FTPd reads `_` in place of each, others leave them out: who it is there, nobody here can tell.
+                self.client.say(Code::BAD_PARAMETER, "USER: no name has control characters in it.");
+                return Ok(());
+            }
             // The dialogue knows what must come before, such as TLS, and who is no FTP client at all.
             let action = self.client.dialogue.line(line);
             if !matches!(&action, Action::Reply(reply) if reply.code() == Code::NEED_PASSWORD) {
@@ -55,6 +60,13 @@ impl Session {
             Step::Go(then) => return self.go(then).await,
             Step::Pass if self.upstream.is_none() => {
                 self.client.say(Code::BAD_SEQUENCE, "USER comes before PASS and ACCT.");
+            }
+            // Pure-FTPd and others answer it with 202 before any login: only who was asked for it logs in by it.
+            Step::Pass
+                if matches!(command, Command::Acct(_))
+                    && !self.upstream.as_ref().is_some_and(|server| server.wants_account) =>
+            {
+                return self.pass_on(&command).await.map(drop);
             }
             Step::Pass => {
                 if let (Command::User(name), Some(server)) = (&command, &mut self.upstream) {
@@ -170,6 +182,9 @@ impl Session {
 
     /// What the server said to a step of the login.
     async fn judged(&mut self, reply: &RawReply) -> Result<(), End> {
+        if let Some(server) = &mut self.upstream {
+            server.wants_account = reply.code == Code::NEED_ACCOUNT.number();
+        }
         let refused = match reply.code {
             200..=299 => match &mut self.upstream {
                 None => return Ok(()),
