@@ -336,7 +336,7 @@ fn a_killed_helper_leaves_nothing_and_the_next_one_serves_the_same_broker() {
 
 #[test]
 fn guarded_ports_are_shut_again_when_somebody_flushes_the_ruleset() {
-    inside("guarded_ports_are_shut_again_when_somebody_flushes_the_ruleset", || {
+    in_namespaces(|| {
         let lab = Lab::new();
         let helper = Helper::start("guarded", &["--guard", "5000-5009"]);
         let to = at(GATE[0], 5000);

@@ -37,11 +37,6 @@ pub(crate) fn in_namespaces<F: FnOnce()>(body: F) {
     once_more::<F>(Command::new("unshare").args(way));
 }
 
-/// As [`in_namespaces`]; the name is no longer needed.
-pub(crate) fn inside<F: FnOnce()>(_: &str, body: F) {
-    in_namespaces(body);
-}
-
 /// Starts the test in which the closure `F` stands, by a command that leads into namespaces.
 pub(crate) fn once_more<F>(way: &mut Command) {
     // As in `binary::module::test::{{closure}}`.

@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
-use crate::field::{inside, until};
+use crate::field::{in_namespaces, until};
 use crate::rules::BOTH;
 use crate::words::{SOON, Stage};
 
@@ -14,7 +14,7 @@ fn nobody(stage: &Stage) -> bool {
 
 #[test]
 fn a_client_that_goes_under_tls_gives_its_place_back_though_its_server_stays() {
-    inside("ends::a_client_that_goes_under_tls_gives_its_place_back_though_its_server_stays", || {
+    in_namespaces(|| {
         let stage = Stage::new(&["--max-sessions-per-address", "1"]);
         for family in BOTH {
             let mut d = stage.session(family);
@@ -29,7 +29,7 @@ fn a_client_that_goes_under_tls_gives_its_place_back_though_its_server_stays() {
 
 #[test]
 fn a_client_that_is_gone_altogether_gives_its_place_back_though_an_answer_is_due() {
-    inside("ends::a_client_that_is_gone_altogether_gives_its_place_back_though_an_answer_is_due", || {
+    in_namespaces(|| {
         let stage = Stage::new(&[]);
         for family in BOTH {
             let mut d = stage.session(family);
@@ -48,7 +48,7 @@ fn a_client_that_is_gone_altogether_gives_its_place_back_though_an_answer_is_due
 
 #[test]
 fn a_client_that_has_said_its_last_word_still_hears_the_answers() {
-    inside("ends::a_client_that_has_said_its_last_word_still_hears_the_answers", || {
+    in_namespaces(|| {
         let stage = Stage::new(&[]);
         for family in BOTH {
             let mut d = stage.session(family);

@@ -61,12 +61,6 @@ pub(crate) fn in_namespaces<F: FnOnce()>(body: F) {
     crate::lab::in_namespaces(body);
 }
 
-/// As [`in_namespaces`]; the name is no longer needed.
-#[allow(dead_code)]
-pub(crate) fn inside<F: FnOnce()>(_: &str, body: F) {
-    in_namespaces(body);
-}
-
 impl Field {
     pub(crate) fn new(wall: Wall) -> Self {
         let lab = Lab::new();

@@ -7,6 +7,7 @@ mod audit;
 mod balancer;
 mod beside;
 mod bridge;
+mod dialogue;
 mod ends;
 mod field;
 mod ftps;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::field::{Wall, inside, until};
+use crate::field::{Wall, in_namespaces, until};
 use crate::lab::{nft, run};
 use crate::rules::BOTH;
 use crate::words::{SOON, Stage};
@@ -54,19 +54,19 @@ fn comes_back(engine: &str) {
 
 #[test]
 fn the_relays_rules_are_put_back_when_somebody_takes_them_away() {
-    inside("reload::the_relays_rules_are_put_back_when_somebody_takes_them_away", || comes_back("relay"));
+    in_namespaces(|| comes_back("relay"));
 }
 
 #[test]
 fn the_rules_of_the_queue_are_put_back_when_somebody_takes_them_away() {
-    inside("reload::the_rules_of_the_queue_are_put_back_when_somebody_takes_them_away", || {
+    in_namespaces(|| {
         comes_back("inspect");
     });
 }
 
 #[test]
 fn routes_are_put_back_when_a_network_manager_takes_them_away() {
-    inside("reload::routes_are_put_back_when_a_network_manager_takes_them_away", || {
+    in_namespaces(|| {
         let stage = Stage::new(&[]);
         let look = || {
             ["ip", "ip -6"]
