@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use portway_client::{Settings, Target};
 use portway_doctor::{
-    Attempt, Bulk, Command, Evidence, Family, Greeting, Idle, Lookup, Mode, NoTransfer, Outcome, Reach, Road,
-    Software,
+    Attempt, Bulk, Command, Evidence, Family, Greeting, Idle, Lookup, Mode, NoTransfer, Offered, Outcome,
+    Reach, Road, Software,
 };
 use portway_net::ClientTls;
 use tokio::sync::Semaphore;
@@ -296,35 +296,11 @@ async fn closer(
         }
     };
     let sampled = async {
-        let mut seen = Vec::new();
-        let until = Instant::now() + Duration::from_millis(2400);
-        if let (Some(way), false) = (passive_way.or(Some(best)), empty) {
-            let one = |command: Command| async move {
-                match entry::enter(plan, to, way).await {
-                    Ok(mut talk) => {
-                        let seen = offers(&mut talk, command, 10, until).await;
-                        talk.quit().await;
-                        seen
-                    }
-                    Err(_) => Vec::new(),
-                }
-            };
-            let (epsv, pasv) = match to.is_ipv4() && passive_way.is_some() {
-                true => tokio::join!(one(Command::Epsv), one(Command::Pasv)),
-                // Each port that does not answer takes a second: several sessions look for one that does.
-                false => {
-                    let (a, b, c, d) = tokio::join!(
-                        one(Command::Epsv),
-                        one(Command::Epsv),
-                        one(Command::Epsv),
-                        one(Command::Epsv)
-                    );
-                    ([a, b].concat(), [c, d].concat())
-                }
-            };
-            seen.extend(epsv.into_iter().chain(pasv));
+        match (passive_way, empty) {
+            (_, true) => Vec::new(),
+            (Some(way), false) => sample(plan, to, way, to.is_ipv4()).await,
+            (None, false) => sample(plan, to, best, false).await,
         }
-        seen
     };
     let resumption = async {
         match passive_way {
@@ -355,6 +331,25 @@ async fn closer(
         seen.local.and_then(|local| super::local::findings(local, to.ip(), plan.wish.firewall.as_ref()));
     seen.bulk = large.or(plan.mss.map(|mss| Bulk::Stalled { after: 0, works_with_mss: Some(mss) }));
     (seen.far_side, seen.far_trace) = far;
+}
+
+/// Passive announcements of several sessions, by `both` commands or by EPSV alone. Where passive mode has not worked, each
+/// port that does not answer takes a second, and more sessions look for one that does.
+async fn sample(plan: &Arc<Plan>, to: SocketAddr, way: Way, both: bool) -> Vec<Offered> {
+    let until = Instant::now() + Duration::from_millis(2400);
+    let one = |command: Command| async move {
+        let Ok(mut talk) = entry::enter(plan, to, way).await else { return Vec::new() };
+        let seen = offers(&mut talk, command, 10, until).await;
+        talk.quit().await;
+        seen
+    };
+    if both {
+        let (epsv, pasv) = tokio::join!(one(Command::Epsv), one(Command::Pasv));
+        return [epsv, pasv].concat();
+    }
+    let epsv = || one(Command::Epsv);
+    let (a, b, c, d) = tokio::join!(epsv(), epsv(), epsv(), epsv());
+    [a, b, c, d].concat()
 }
 
 fn way_that_works(attempts: &[Attempt], mode: Mode) -> Option<Way> {

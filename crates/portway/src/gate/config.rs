@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use portway_data::Network;
 use portway_gate::{GateConfig, GateError, InspectConfig, MidStream, STATUS_SOCKET};
 use portway_nft::Reach;
@@ -104,58 +105,32 @@ impl Settings {
             AuthTlsArg::Bridge if engine == Engine::Inspect => return Err(GateError::Bridge.into()),
             AuthTlsArg::Bridge => AuthTls::Bridge,
         };
-        let proof = args.data_proof.or(file.data_proof);
-        let (ca_dir, upstream_ca) = (args.ca_dir.or(file.ca_dir), args.upstream_ca.or(file.upstream_ca));
-        let bridge = match gate.watch.auth_tls {
-            AuthTls::Bridge => {
-                let ca_dir = ca_dir.unwrap_or_else(|| crate::proxy::CA_DIR.into());
-                let proof = proof.unwrap_or_default().proof();
-                Some(BridgeSettings { ca_dir, upstream_ca, proof })
-            }
-            AuthTls::Pass | AuthTls::Refuse
-                if ca_dir.is_some() || upstream_ca.is_some() || proof.is_some() =>
-            {
-                bail!("--ca-dir, --upstream-ca and --data-proof are for --auth-tls bridge")
-            }
-            AuthTls::Pass | AuthTls::Refuse => None,
-        };
+        let bridge = bridge(
+            gate.watch.auth_tls,
+            args.ca_dir.or(file.ca_dir),
+            args.upstream_ca.or(file.upstream_ca),
+            args.data_proof.or(file.data_proof),
+        )?;
         gate.watch.ccc = !(args.no_ccc || file.no_ccc);
         gate.watch.login_first = !(args.before_login || file.before_login);
-        let lifetime = match (args.hole_lifetime, file.hole_lifetime) {
-            (Some(time), _) => Some(time),
-            (None, Some(text)) => {
-                Some(duration(&text).map_err(|why| anyhow::anyhow!("hole_lifetime: {why}"))?)
-            }
-            (None, None) => None,
-        };
-        if let Some(lifetime) = lifetime {
-            if !(1..=60).contains(&lifetime.as_secs()) {
-                bail!("--hole-lifetime is 1s to 60s");
-            }
+        if let Some(lifetime) = lifetime(args.hole_lifetime, file.hole_lifetime.as_deref())? {
             gate.watch.within = lifetime;
         }
         let denied = either(args.deny_ports, file.deny_ports);
         gate.watch.denied_ports.extend(&denied);
         gate.holes.denied_ports.extend(&denied);
-        if let Some(most) = args.max_sessions.or(file.max_sessions) {
-            gate.max_sessions = most;
-        }
-        if let Some(most) = args.max_sessions_per_address.or(file.max_sessions_per_address) {
-            gate.max_sessions_per_client = most;
-        }
-        if let Some(rate) = args.openings_per_second.or(file.openings_per_second) {
-            gate.openings_per_second = rate;
-        }
-        if let Some(rate) = args.failed_logins_per_minute.or(file.failed_logins_per_minute) {
-            gate.failed_logins_per_minute = rate;
-        }
+        set(&mut gate.max_sessions, args.max_sessions.or(file.max_sessions));
+        let each = args.max_sessions_per_address.or(file.max_sessions_per_address);
+        set(&mut gate.max_sessions_per_client, each);
+        set(&mut gate.openings_per_second, args.openings_per_second.or(file.openings_per_second));
+        let failed = args.failed_logins_per_minute.or(file.failed_logins_per_minute);
+        set(&mut gate.failed_logins_per_minute, failed);
         if let Some(most) = args.max_holes.or(file.max_holes) {
             gate.holes.total = most.clamp(1, 65_536);
             gate.layout.size = u32::try_from(gate.holes.total).unwrap_or(u32::MAX);
         }
-        if let Some(most) = args.max_holes_per_pair.or(file.max_holes_per_pair) {
-            gate.holes.per_pair = most.max(1);
-        }
+        let pair = args.max_holes_per_pair.or(file.max_holes_per_pair);
+        set(&mut gate.holes.per_pair, pair.map(|most| most.max(1)));
         let mid_stream = match mid_stream {
             MidStreamArg::Reset => MidStream::Reset,
             MidStreamArg::Pass => MidStream::Pass,
@@ -171,6 +146,43 @@ impl Settings {
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
+}
+
+/// Leaves a default where nothing else is wanted.
+fn set<T>(place: &mut T, wanted: Option<T>) {
+    if let Some(wanted) = wanted {
+        *place = wanted;
+    }
+}
+
+/// What only a bridge needs, and nobody else may ask for.
+fn bridge(
+    auth_tls: AuthTls,
+    ca_dir: Option<PathBuf>,
+    upstream_ca: Option<PathBuf>,
+    proof: Option<ProofArg>,
+) -> Result<Option<BridgeSettings>> {
+    if auth_tls == AuthTls::Bridge {
+        let ca_dir = ca_dir.unwrap_or_else(|| crate::proxy::CA_DIR.into());
+        let proof = proof.unwrap_or_default().proof();
+        return Ok(Some(BridgeSettings { ca_dir, upstream_ca, proof }));
+    }
+    if ca_dir.is_some() || upstream_ca.is_some() || proof.is_some() {
+        bail!("--ca-dir, --upstream-ca and --data-proof are for --auth-tls bridge");
+    }
+    Ok(None)
+}
+
+fn lifetime(flag: Option<Duration>, file: Option<&str>) -> Result<Option<Duration>> {
+    let lifetime = match (flag, file) {
+        (Some(time), _) => time,
+        (None, Some(text)) => duration(text).map_err(|why| anyhow!("hole_lifetime: {why}"))?,
+        (None, None) => return Ok(None),
+    };
+    if !(1..=60).contains(&lifetime.as_secs()) {
+        bail!("--hole-lifetime is 1s to 60s");
+    }
+    Ok(Some(lifetime))
 }
 
 /// What the kernel takes for a name, less what has a meaning in a ruleset.
