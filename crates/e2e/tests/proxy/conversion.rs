@@ -157,7 +157,8 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_at_proftpd() {
     }
 }
 
-/// Debian's knows no implicit TLS, and resumes nothing.
+/// Debian's is built without implicit TLS. It gives no tickets, which TLS 1.3 resumes by, and remembers the sessions of
+/// TLS 1.2.
 #[test]
 fn tls_of_each_kind_goes_with_both_kinds_of_pure_ftpd() {
     let server = rivals::start(Rival::PureFtpd);
@@ -166,6 +167,15 @@ fn tls_of_each_kind_goes_with_both_kinds_of_pure_ftpd() {
         let flags = ["--upstream-tls", mode, "--upstream-ca", &ca];
         every_client_reaches(&format!("{scheme}://{}", server.at), &flags, &server.tree, on_data);
     }
+}
+
+#[test]
+fn data_connections_to_pure_ftpd_resume_where_it_remembers_sessions() {
+    let server = rivals::start_with_tls12(Rival::PureFtpd);
+    let ca = server.certificate.authority().display().to_string();
+    let flags = ["--upstream-tls", "required", "--upstream-ca", &ca];
+    let resumed = "\"tls\":true,\"resumed\":true";
+    every_client_reaches(&format!("ftpes://{}", server.at), &flags, &server.tree, resumed);
 }
 
 #[test]

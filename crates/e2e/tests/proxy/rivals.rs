@@ -29,8 +29,19 @@ pub(crate) fn start_on(rival: Rival, ip: IpAddr) -> Running {
     start_at(rival, at, Security::Explicit)
 }
 
+/// One whose OpenSSL knows nothing newer than TLS 1.2.
+pub(crate) fn start_with_tls12(rival: Rival) -> Running {
+    let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let sections = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n[tls]\nMaxProtocol = TLSv1.2\n";
+    run(rival, at, Security::Explicit, Some(sections))
+}
+
 /// The same on this port, under implicit TLS if asked for.
 pub(crate) fn start_at(rival: Rival, at: SocketAddr, security: Security) -> Running {
+    run(rival, at, security, None)
+}
+
+fn run(rival: Rival, at: SocketAddr, security: Security, openssl: Option<&str>) -> Running {
     let (home, tree) = (Tree::new().unwrap(), Tree::new().unwrap());
     let certificate = Certificate::new("rival").unwrap();
     // ProFTPD keeps nothing where everybody may write.
@@ -45,7 +56,12 @@ pub(crate) fn start_at(rival: Rival, at: SocketAddr, security: Security) -> Runn
         implicit: security == Security::Implicit,
         more: "",
     };
-    let process = portway_peers::Running::start(rival.command(&site).unwrap(), &home.at("said")).unwrap();
+    let mut command = rival.command(&site).unwrap();
+    if let Some(sections) = openssl {
+        home.write("openssl.cnf", sections).unwrap();
+        command.env("OPENSSL_CONF", home.at("openssl.cnf"));
+    }
+    let process = portway_peers::Running::start(command, &home.at("said")).unwrap();
     let tls = Tls::new(&certificate, TlsOptions::default()).unwrap();
     let running = Running { tree, at, certificate, _process: process, _home: home };
     let greeted = || match security {
