@@ -14,6 +14,10 @@ pub struct Reply {
     code: Code,
     /// Another server's: its middle lines are indented as they came.
     passed_on: bool,
+    /// Lines of it have been written before.
+    begun: bool,
+    /// More lines of it follow.
+    more: bool,
     /// The lines, parted by LF; a line itself holds none.
     text: Vec<u8>,
 }
@@ -22,13 +26,14 @@ impl Reply {
     /// A reply of one line.
     #[must_use]
     pub fn new(code: Code, text: impl fmt::Display) -> Self {
-        Self { code, passed_on: false, text: Vec::new() }.push(text, false)
+        Self { code, passed_on: false, begun: false, more: false, text: Vec::new() }.push(text, false)
     }
 
     /// A reply of one line whose text is octets, such as a path (RFC 2640 §3: names need not be UTF-8).
     #[must_use]
     pub fn octets(code: Code, text: &[u8]) -> Self {
-        let mut reply = Self { code, passed_on: false, text: Vec::with_capacity(text.len()) };
+        let text_of = Vec::with_capacity(text.len());
+        let mut reply = Self { code, passed_on: false, begun: false, more: false, text: text_of };
         reply.text.extend(text.iter().copied().map(harmless));
         reply
     }
@@ -43,6 +48,13 @@ impl Reply {
         let mut reply = Self::octets(Code::new(raw.code)?, first);
         reply.passed_on = true;
         Some(lines.fold(reply, |reply, line| reply.line_octets(line)))
+    }
+
+    /// The same for a part of a long one, which is passed on before its end has come: whether a part went before it,
+    /// and whether another follows.
+    #[must_use]
+    pub fn part_passed_on(raw: &RawReply, begun: bool, more: bool) -> Option<Self> {
+        Some(Self { begun, more, ..Self::passed_on(raw)? })
     }
 
     /// Adds a line.
@@ -76,9 +88,10 @@ impl Reply {
         let last = self.text.iter().filter(|&&b| b == b'\n').count();
         out.reserve(self.text.len() + 6 * (last + 1));
         for (at, line) in self.lines().enumerate() {
-            if at == 0 || at == last {
+            let (starts, ends) = (at == 0 && !self.begun, at == last && !self.more);
+            if starts || ends {
                 out.extend_from_slice(&self.code.digits());
-                out.push(if at == last { b' ' } else { b'-' });
+                out.push(if ends { b' ' } else { b'-' });
             } else if !self.passed_on || line.first().is_none_or(u8::is_ascii_digit) {
                 out.push(b' ');
             }
@@ -149,6 +162,22 @@ mod tests {
     fn middle_lines_are_indented_and_the_last_repeats_the_code() {
         let reply = Reply::new(Code::SYSTEM_STATUS, "Features:").line("UTF8").line("End");
         assert_eq!(wire(&reply), "211-Features:\r\n UTF8\r\n211 End\r\n");
+    }
+
+    #[test]
+    fn a_reply_in_parts_reads_like_one() {
+        let lines: Vec<Vec<u8>> =
+            ["Status", " a", "200 b", "", "211 c", "End"].map(|line| line.as_bytes().to_vec()).into();
+        let whole = wire(&Reply::passed_on(&RawReply { code: 211, lines: lines.clone() }).unwrap());
+        for cuts in [&[1][..], &[5], &[2, 3], &[1, 2, 3, 4, 5]] {
+            let (mut said, mut from) = (String::new(), 0);
+            for &to in cuts.iter().chain([&lines.len()]) {
+                let raw = RawReply { code: 211, lines: lines[from..to].to_vec() };
+                said += &wire(&Reply::part_passed_on(&raw, from > 0, to < lines.len()).unwrap());
+                from = to;
+            }
+            assert_eq!(said, whole, "{cuts:?}");
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct ReplyReader {
 struct Block {
     reply: RawReply,
     octets: usize,
+    /// Lines that were taken before its end.
+    taken: usize,
     /// The code of the last line, if that line could end a reply of its own.
     other_end: Option<u16>,
 }
@@ -111,6 +113,16 @@ impl ReplyReader {
             self.ready = VecDeque::new();
         }
         next
+    }
+
+    /// Takes the lines so far of a reply that has begun and not ended, but for the last of them; `None` if there are none.
+    /// The rest of the reply comes as if those had not been there. [`ReplyLimits`] are for all of it.
+    pub fn take_part(&mut self) -> Option<RawReply> {
+        let block = self.open.as_mut().filter(|_| self.ready.is_empty())?;
+        let kept = block.reply.lines.pop()?;
+        let lines = std::mem::replace(&mut block.reply.lines, vec![kept]);
+        block.taken = block.taken.saturating_add(lines.len());
+        (!lines.is_empty()).then_some(RawReply { code: block.reply.code, lines })
     }
 
     /// Takes what can be taken for a reply although the server has not ended it properly. Call it when the
@@ -242,7 +254,7 @@ impl ReplyReader {
         if block.octets > self.limits.octets {
             return self.fail(ReplyError::TooLarge { limit: self.limits.octets });
         }
-        if block.reply.lines.len() >= self.limits.lines {
+        if block.taken.saturating_add(block.reply.lines.len()) >= self.limits.lines {
             return self.fail(ReplyError::TooManyLines { limit: self.limits.lines });
         }
         block.other_end = None;
@@ -287,7 +299,7 @@ impl ReplyReader {
         line.drain(..if matches!(separator, Some(b' ' | b'-')) { 4 } else { 3 });
         let reply = RawReply { code, lines: vec![line] };
         if separator == Some(b'-') {
-            self.open = Some(Block { reply, octets, other_end: None });
+            self.open = Some(Block { reply, octets, taken: 0, other_end: None });
         } else {
             self.done(reply);
         }

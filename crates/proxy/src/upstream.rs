@@ -7,7 +7,7 @@ use portway_net::{
     ClientControlTls, ClientTls, Control, Forwarded, TlsError, connect_as, connect_first, prepare_control,
 };
 use portway_proto::client::{Answer, ClientSession, CommandId, Event};
-use portway_proto::{Command, Mechanism, Protection, RawReply};
+use portway_proto::{Command, EmitError, Mechanism, Protection, RawReply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -32,6 +32,13 @@ const PAUSE: Duration = Duration::from_millis(1500);
 
 /// Replies that decide nothing, between two that do. A server that sends more has all of our attention in mind.
 const CHATTER: u32 = 1000;
+
+/// Octets of replies that a server may have here at a time; longer ones are passed on in parts as the client reads them,
+/// or the server has to go.
+const HELD: usize = 64 * 1024;
+
+/// A part of a long reply.
+const PART: usize = 16 * 1024;
 
 /// A session with a server on behalf of one client.
 #[derive(Debug)]
@@ -77,6 +84,15 @@ pub(crate) enum Wanted {
     Explicit,
     /// From the first octet.
     Implicit,
+}
+
+/// What the server has said in answer to a command.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// Lines of a reply that goes on.
+    Part(RawReply),
+    /// The reply, or what is left of it.
+    End(RawReply),
 }
 
 impl Upstream {
@@ -243,13 +259,46 @@ impl Upstream {
         }
     }
 
+    /// The next part of the final reply to this command, within the time of a whole one; the last one comes back as the
+    /// reply. May be dropped and called again.
+    pub(crate) async fn next_part(&mut self, id: CommandId) -> Result<Said, Lost> {
+        let deadline = Instant::now() + self.timeouts.reply;
+        loop {
+            match self.event_or_part(deadline, true).await? {
+                Some(Event::Answer(answer)) if !answer.fits => return Err(Lost::OutOfStep(answer.reply)),
+                Some(Event::Answer(Answer { reply, .. }) | Event::Unsolicited(reply))
+                    if reply.code == 421 =>
+                {
+                    return Err(Lost::Closed(Some(reply)));
+                }
+                Some(Event::Answer(answer)) if answer.id == id && answer.last => {
+                    return Ok(Said::End(answer.reply));
+                }
+                Some(_) => {}
+                None if self.session.buffered() > PART => match self.session.take_part() {
+                    // What is longer than that is a status or a listing; nothing else is begun before it is judged.
+                    Some(part) if matches!(part.code, 200 | 211..=219 | 250) => return Ok(Said::Part(part)),
+                    _ => return Err(Lost::TooLong),
+                },
+                None => return Err(Lost::Silent(self.timeouts.reply)),
+            }
+        }
+    }
+
     /// Sends a command; its answers come as events. The inner error is a reply in the server's place, for what
     /// no line can hold.
     pub(crate) async fn send(&mut self, command: &Command<'_>) -> Result<Result<CommandId, RawReply>, Lost> {
         let id = match self.session.send(command) {
             Ok(id) => id,
             Err(error) => {
-                return Ok(Err(RawReply { code: 501, lines: vec![error.to_string().into_bytes()] }));
+                let text = match error {
+                    // Our server takes CR NUL for a CR in a name (RFC 2640 §3.1).
+                    EmitError::LineBreak => {
+                        "Names with CR do not pass the proxy: some servers take what is behind it for a command.".to_owned()
+                    }
+                    error => format!("{error}."),
+                };
+                return Ok(Err(RawReply { code: 501, lines: vec![text.into_bytes()] }));
             }
         };
         let octets = self.session.take_output();
@@ -294,9 +343,19 @@ impl Upstream {
 
     /// The next thing the server says; `None` at the deadline. May be dropped and called again.
     pub(crate) async fn event(&mut self, deadline: Instant) -> Result<Option<Event>, Lost> {
+        self.event_or_part(deadline, false).await
+    }
+
+    /// The same; `None` also as soon as a part of a long reply is here, if that is wanted.
+    async fn event_or_part(&mut self, deadline: Instant, parts: bool) -> Result<Option<Event>, Lost> {
         loop {
             if let Some(event) = self.session.next_event() {
                 return self.bearable(event?).map(Some);
+            }
+            match self.session.buffered() {
+                octets if parts && octets > PART => return Ok(None),
+                octets if octets > HELD => return Err(Lost::TooLong),
+                _ => {}
             }
             let mut buf = [0_u8; 4096];
             let pause = Instant::now() + PAUSE;

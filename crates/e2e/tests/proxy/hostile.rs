@@ -94,6 +94,8 @@ fn nothing_but_whole_commands_reaches_the_server() {
     assert!(first >= 500, "{first}");
     let second = control.say(b"CWD a\0b").unwrap().code;
     assert!(second == 250 || second >= 500, "{second}");
+    let named = control.expect(b"CWD a\r\0b", 501).unwrap().to_string();
+    assert!(named.contains("do not pass the proxy"), "{named}");
     let long = [&b"CWD "[..], &[b'a'; 9000]].concat();
     let third = control.say(long).unwrap().code;
     assert!(third >= 500, "{third}");
@@ -135,6 +137,31 @@ fn a_server_that_talks_without_end_is_left() {
     let mut control = through(&proxy, Scripted::start(rows).at);
     control.expect("SIZE f", 213).unwrap();
     control.expect("MDTM f", 421).unwrap();
+}
+
+/// Long listings by STAT pass as they come; nothing else may be long.
+#[test]
+fn a_long_reply_passes_in_parts_and_one_that_is_long_without_need_does_not() {
+    let lines: Vec<String> = (0..9000).map(|row| format!(" -rw-r--r-- {row} {}", "x".repeat(60))).collect();
+    let long: &'static str = format!("213-Status\r\n{}\r\n213 End", lines.join("\r\n")).leak();
+    let features: &'static str = long.replace("213", "211").leak();
+    let sly: &'static str = long.replace("213", "227").leak();
+    let rows = vec![("STAT", long), ("FEAT", features), ("SITE", sly)].leak();
+    let proxy = crate::world::forward(&[]);
+    let server = Scripted::start(rows);
+    let mut control = through(&proxy, server.at);
+    for _ in 0..2 {
+        let said = control.expect("STAT -l .", 213).unwrap();
+        assert_eq!(said.lines.len(), lines.len() + 2);
+        assert!(said.lines.iter().skip(1).zip(&lines).all(|(line, sent)| line == sent.as_bytes()));
+    }
+    for line in ["FEAT", "SITE LONG"] {
+        let mut control = through(&proxy, server.at);
+        let said = control.expect(line, 421).unwrap().to_string();
+        assert!(said.contains("longer than"), "{said}");
+        assert!(!said.contains("227"), "{said}");
+    }
+    control.expect("NOOP", 200).unwrap();
 }
 
 #[test]

@@ -51,6 +51,30 @@ fn replies_of_one_and_many_lines_are_read() {
 }
 
 #[test]
+fn a_long_reply_may_be_taken_before_its_end_and_its_bounds_hold_all_the_same() {
+    let text = b"213-a\r\n b\r\n214 c\r\n d\r\n213 e\r\n";
+    for cut in 1..text.len() {
+        let (mut reader, mut lines) = (ReplyReader::new(), Vec::new());
+        let last = text.chunks(cut).find_map(|piece| {
+            reader.feed(piece);
+            lines.extend(reader.take_part().into_iter().flat_map(|part| part.lines));
+            reader.next_reply()
+        });
+        lines.extend(last.unwrap().unwrap().lines);
+        assert_eq!(lines, [&b"a"[..], b" b", b"214 c", b" d", b"e"], "{cut}");
+    }
+    let mut reader = ReplyReader::with_limits(ReplyLimits { lines: 10, ..ReplyLimits::default() });
+    reader.feed(b"213-a\r\n");
+    let mut failed = std::iter::repeat_with(|| {
+        reader.feed(b" b\r\n");
+        let _ = reader.take_part();
+        reader.next_reply()
+    });
+    assert_eq!(failed.by_ref().take(9).flatten().count(), 0);
+    assert_eq!(failed.next().flatten(), Some(Err(ReplyError::TooManyLines { limit: 10 })));
+}
+
+#[test]
 fn odd_line_ends_and_telnet_do_not_matter() {
     for (name, data) in [
         ("cr cr lf", &b"220-a\r\r\n220 b\r\r\n"[..]),

@@ -179,6 +179,17 @@ impl ClientSession {
         self.reader.has_partial()
     }
 
+    /// As [`ReplyReader::take_part`].
+    pub fn take_part(&mut self) -> Option<RawReply> {
+        self.reader.take_part()
+    }
+
+    /// Octets of text that wait to be taken, as [`ReplyReader::buffered`].
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.reader.buffered()
+    }
+
     /// TLS begins (RFC 4217 §4): whatever the server said in the clear behind its 234 is forgotten. Returns
     /// true if there was anything; that is an injection or a broken server, and no reason to go on.
     pub fn tls_started(&mut self) -> bool {

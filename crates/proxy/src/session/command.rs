@@ -1,12 +1,13 @@
 //! Who a command is for: the proxy, the server, or both.
 
-use portway_proto::{Action, Announced, Code, Command, Reply, Site};
+use portway_proto::{Action, Announced, Code, Command, RawReply, Reply, Site};
 
 use portway_interpreter::End;
 
 use super::Session;
 use crate::features;
 use crate::rules::Ruled;
+use crate::upstream::{Lost, Said};
 use crate::{Kind, login};
 
 impl Session {
@@ -119,10 +120,54 @@ impl Session {
             self.client.control.queue(&refused);
             return Ok(code);
         }
-        let Some(reply) = self.ask(command).await? else { return Ok(421) };
-        let reply = self.with_clients_path(reply);
-        self.pass_reply(&reply);
-        Ok(reply.code)
+        let Some(server) = &mut self.upstream else {
+            self.client.control.queue(&not_connected());
+            return Ok(530);
+        };
+        let id = match self.client.control.attend(server.leg.send(command)).await? {
+            Ok(Ok(id)) => id,
+            Ok(Err(refused)) => {
+                self.pass_reply(&refused);
+                return Ok(refused.code);
+            }
+            Err(lost) => return self.server_lost(&lost).map(|()| 421),
+        };
+        let mut begun = None;
+        loop {
+            let Some(server) = &mut self.upstream else { return Ok(421) };
+            match self.client.control.attend(server.leg.next_part(id)).await? {
+                Ok(Said::Part(part)) => {
+                    self.pass_part(&part, begun.is_some(), true);
+                    begun = Some(part.code);
+                    // The server waits for a client that does not read.
+                    self.client.flush().await?;
+                }
+                Ok(Said::End(mut rest)) => {
+                    // The client waits for the code that it was told first.
+                    rest.code = begun.unwrap_or(rest.code);
+                    let rest = if begun.is_some() { rest } else { self.with_clients_path(rest) };
+                    self.pass_part(&rest, begun.is_some(), false);
+                    return Ok(rest.code);
+                }
+                Err(lost) => return self.cut_short(begun, &lost).map(|()| 421),
+            }
+        }
+    }
+
+    /// The server is lost, perhaps in the middle of a reply.
+    fn cut_short(&mut self, begun: Option<u16>, lost: &Lost) -> Result<(), End> {
+        if let Some(code) = begun {
+            let end = RawReply { code, lines: vec![b"(cut short)".to_vec()] };
+            self.pass_part(&end, true, false);
+        }
+        self.server_lost(lost)
+    }
+
+    fn pass_part(&mut self, raw: &RawReply, begun: bool, more: bool) {
+        match Reply::part_passed_on(raw, begun, more) {
+            Some(part) => self.client.control.queue(&part),
+            None => self.pass_reply(raw),
+        }
     }
 
     /// Has the server answer; `None` if it is lost, and the client has been told.

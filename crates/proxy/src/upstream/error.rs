@@ -51,6 +51,8 @@ pub(crate) enum Lost {
     Silent(Duration),
     #[error("the server's reply fits no command of ours: {}", shown(.0))]
     OutOfStep(RawReply),
+    #[error("the server's reply is longer than {} KiB", super::HELD / 1024)]
+    TooLong,
     #[error("the server does not speak FTP ({0})")]
     NotFtp(#[from] portway_proto::ReplyError),
 }
