@@ -271,8 +271,11 @@ impl Error {
     pub fn class(&self) -> &'static str {
         match &self.cause {
             Cause::Name(_) => "name",
+            // AUTH or PROT refused where TLS is demanded, or text in the clear behind AUTH.
+            Cause::Refused { reply, .. } if self.phase == Phase::Tls && reply.code != 421 => "tls",
             Cause::Refused { .. } => "refused",
             Cause::Login(_) => "login",
+            Cause::Policy(_) if self.phase == Phase::Tls => "tls",
             Cause::Policy(_) => "policy",
             Cause::Tls(_) | Cause::Changed(_) => "tls",
             Cause::Unknown { .. } => "unknown-host",

@@ -5,6 +5,9 @@ use portway_proto::{Command, printable};
 
 use crate::{Cause, Connection, Error, Phase};
 
+/// How deep a tree may be; a server with a loop of links that says nothing of it ends here.
+pub(crate) const DEEPEST: usize = 128;
+
 impl Connection {
     /// Makes a directory, and the ones above it if need be; false if it was there.
     ///
@@ -42,15 +45,22 @@ impl Connection {
             return self.demand(&Command::Dele(path)).await.map(drop);
         }
         let mut left = vec![(path.to_vec(), false)];
+        let mut depth = 0_usize;
         while let Some((path, emptied)) = left.pop() {
             if emptied || !recursive {
+                depth = depth.saturating_sub(1);
                 self.demand(&Command::Rmd(&path)).await?;
                 continue;
             }
-            if left.len() > 100_000 {
-                return Err(Error::new(Phase::Command, Cause::Listing("the tree has no end".to_owned())));
+            if depth > DEEPEST {
+                let what = format!(
+                    "the tree is more than {DEEPEST} directories deep, as one with a loop of links in it; what is left \
+                     of it stays"
+                );
+                return Err(Error::new(Phase::Command, Cause::Listing(what)));
             }
             let rows = self.list(Some(&path)).await?;
+            depth += 1;
             left.push((path.clone(), true));
             for row in rows {
                 let Some(name) = row.safe_name() else {

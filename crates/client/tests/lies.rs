@@ -125,6 +125,17 @@ async fn a_tree_that_holds_itself_comes_to_an_end() {
 }
 
 #[tokio::test]
+async fn removing_a_tree_that_holds_itself_fails_soon_and_says_why() {
+    let fake = Fake::start(Habit::Loops, &[]);
+    let mut connection = Connection::open(&target(&fake), settings()).await.unwrap();
+    let error = connection.remove(b"/d", true, true).await.unwrap_err();
+    assert_eq!(error.class(), "listing", "{error}");
+    assert!(error.to_string().contains("128 directories deep"), "{error}");
+    assert!(fake.saw("MLSD") + fake.saw("LIST") < 200, "no listing more than the depth asks for");
+    assert_eq!(fake.saw("RMD"), 0);
+}
+
+#[tokio::test]
 async fn a_226_alone_is_no_file() {
     let fake = Fake::start(Habit::SaysDone, &[("f", bytes(3, 100))]);
     let mut quick = Settings { tls: TlsChoice::Off, attempts: 2, ..Settings::default() };

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long a connection with a sibling's ticket waits for one with the session's own.
 const OWNER_FIRST: Duration = Duration::from_millis(300);
+
+/// How long another connection is awaited after one of the client's address has proven useless once the command
+/// is here: one in clear where TLS was agreed on, one whose handshake broke off, or one that did not resume. Nearly always that was the
+/// owner's, and he learns now what is wrong; where it was a neighbour's, the owner's comes within this time.
+const ANOTHER: Duration = Duration::from_secs(2);
 
 /// Connections looked at before other tasks get a turn.
 const AT_ONCE: usize = 64;
@@ -78,6 +83,8 @@ struct Tally {
     not_resumed: bool,
     no_handshake: bool,
     broken: Option<TlsError>,
+    /// When the last connection of the client's address came to nothing.
+    useless: Option<Instant>,
 }
 
 impl Offer {
@@ -142,7 +149,7 @@ impl Offer {
     /// [`Failure`] says what came instead of it, if anything did.
     pub async fn take(mut self, deadline: Instant) -> Result<DataConn, Failure> {
         let asked = Instant::now();
-        match timeout_at(deadline, self.arrive()).await {
+        match timeout_at(deadline, self.arrive_or_fail(asked)).await {
             Ok(arrived) => arrived?,
             Err(_late) => return Err(self.why_nobody(asked.elapsed())),
         }
@@ -153,6 +160,34 @@ impl Offer {
         let waited = asked.elapsed();
         let facts = Facts { peer, local: self.bound, mode: ChannelMode::Passive, proven, strangers, waited };
         Ok(DataConn::new(stream, facts, self.hole.take()))
+    }
+
+    /// As [`Self::arrive`]; gives up early when what came was useless and nothing else is on its way.
+    async fn arrive_or_fail(&mut self, asked: Instant) -> Result<(), Failure> {
+        let mut patience = pin!(tokio::time::sleep_until(asked + ANOTHER));
+        poll_fn(|cx| {
+            if let Poll::Ready(arrived) = self.poll_arrive(cx) {
+                return Poll::Ready(arrived);
+            }
+            let Some(useless) = self.tally.useless.filter(|_| self.awaits_nobody()) else {
+                return Poll::Pending;
+            };
+            let until = useless.max(asked) + ANOTHER;
+            if patience.deadline() < until {
+                patience.as_mut().reset(until);
+            }
+            ready!(patience.as_mut().poll(cx));
+            Poll::Ready(Err(self.why_nobody(asked.elapsed())))
+        })
+        .await
+    }
+
+    /// Whether no connection is here that may still turn out to be the owner's.
+    fn awaits_nobody(&self) -> bool {
+        self.lobby.is_empty()
+            && self.handshakes.is_empty()
+            && self.undecided.is_empty()
+            && self.held.is_none()
     }
 
     fn poll_arrive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
@@ -225,6 +260,7 @@ impl Offer {
                 Spoke::Hello(Hello::NoSession) => false,
                 Spoke::Hello(Hello::NotTls | Hello::NeedMore) | Spoke::Gone => {
                     self.tally.no_handshake = true;
+                    self.tally.useless = Some(Instant::now());
                     sys::reset_on_close(&waiting.stream);
                     continue;
                 }
@@ -261,7 +297,10 @@ impl Offer {
             && let Some((peer, result)) = self.handshakes.poll_done(cx)
         {
             match result {
-                Err(error) => self.tally.broken = Some(error),
+                Err(error) => {
+                    self.tally.broken = Some(error);
+                    self.tally.useless = Some(Instant::now());
+                }
                 Ok(data) => match judge(self.proof, data.info(), &tls, &self.party.history) {
                     Judgement::Serve(proven) => {
                         self.arrived = Some((Stream::Tls(Box::new(data)), peer, proven));
@@ -273,6 +312,7 @@ impl Offer {
                     }
                     Judgement::Hold | Judgement::Refuse => {
                         self.tally.not_resumed = true;
+                        self.tally.useless = Some(Instant::now());
                         sys::reset_on_close(data.stream());
                     }
                 },

@@ -12,7 +12,7 @@ use portway_data::{
     Broker, BrokerConfig, Compression, Failure, Options, Progress, Proof, Proven, Sharing, receive_file,
     send_file,
 };
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// Runs one transfer, so that the session has resumed once.
@@ -111,6 +111,36 @@ async fn the_failure_names_the_handshake_that_was_missing() {
     let failure = offer.take(soon()).await.unwrap_err();
     assert_eq!(failure.cause(), "no_handshake");
     assert!(failure.to_string().contains("PROT P"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_in_clear_after_all_learns_it_within_seconds() {
+    // Content, and a ClientHello that nobody can read.
+    for octets in [&b"the content of a file"[..], b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"] {
+        let (broker, session) = (broker(1, Sharing::Exclusive), Session::open(&server_tls()).await);
+        let offer = broker.offer(&session.party).await.unwrap();
+        let mut plain = connect(HOME, offer.announce()).await.unwrap();
+        plain.write_all(octets).await.unwrap();
+        let failure = timeout(Duration::from_secs(15), offer.take(later())).await.unwrap().unwrap_err();
+        assert_eq!(failure.cause(), "no_handshake", "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_who_comes_behind_a_neighbour_in_clear_is_still_served() {
+    let (broker, session) = (broker(1, Sharing::Exclusive), Session::open(&server_tls()).await);
+    let offer = broker.offer(&session.party).await.unwrap();
+    let at = offer.announce();
+    let owner = async {
+        let mut neighbour = connect(HOME, at).await.unwrap();
+        neighbour.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        // He is turned away, and the owner comes only now.
+        let _ = neighbour.read(&mut [0; 8]).await;
+        session.connect(at).await
+    };
+    let (mut client, conn) = tokio::join!(owner, offer.take(later()));
+    deliver(conn.unwrap(), b"mine").await.unwrap();
+    assert_eq!(read_tls(&mut client).await.unwrap(), b"mine");
 }
 
 /// A data connection under TLS: ours, and the client's.

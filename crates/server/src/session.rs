@@ -88,7 +88,7 @@ impl Session {
                 None => not_logged_in(),
             },
             Action::RenameFrom(path) => match &self.user {
-                Some(user) => match client.control.attend(user.can_rename(path)).await? {
+                Some(user) => match user.can_rename(path) {
                     Ok(()) => client.dialogue.rename_from(path),
                     Err(reply) => reply,
                 },

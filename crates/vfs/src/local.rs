@@ -114,6 +114,16 @@ impl Vfs for LocalFs {
         Ok(entry(entry_name(path), &facts(self.jail.handle(path)?)?))
     }
 
+    fn link(&self, path: &VPath) -> Result<Entry, VfsError> {
+        let place = self.jail.place(path)?;
+        let facts = facts_at(&place.dir, &place.name)?;
+        if kind_of(&facts) != Kind::Symlink {
+            return Err(VfsError::NotFound);
+        }
+        let target = rustix::fs::readlinkat(&place.dir, place.name.as_slice(), Vec::new())?;
+        Ok(Entry { target: Some(target.into_bytes()), ..entry(entry_name(path), &facts) })
+    }
+
     fn partial(&self, path: &VPath) -> Option<Entry> {
         let (place, _) = self.jail.content_place(path).ok()?;
         let facts = facts_at(&place.dir, &part_name(&place.name, 1)).ok()?;

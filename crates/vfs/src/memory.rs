@@ -58,6 +58,16 @@ impl Vfs for MemFs {
         tree.entry(shown(path), tree.find(self.root, path)?)
     }
 
+    fn link(&self, path: &VPath) -> Result<Entry, VfsError> {
+        let tree = self.tree();
+        let (dir, name) = tree.place(self.root, path)?;
+        let id = tree.dir(dir)?.find(&name)?.ok_or(VfsError::NotFound)?;
+        match &tree.node(id)?.content {
+            Content::Link(target) => Ok(Entry { target: Some(target.clone()), ..tree.entry(&name, id)? }),
+            _ => Err(VfsError::NotFound),
+        }
+    }
+
     fn partial(&self, path: &VPath) -> Option<Entry> {
         let tree = self.tree();
         let (dir, name, _) = tree.content_place(self.root, path).ok()?;

@@ -19,6 +19,9 @@ impl<V: Vfs> Vfs for ReadOnly<V> {
     fn stat(&self, path: &VPath) -> Result<Entry, VfsError> {
         self.0.stat(path)
     }
+    fn link(&self, path: &VPath) -> Result<Entry, VfsError> {
+        self.0.link(path)
+    }
     /// None: nothing could be resumed here.
     fn partial(&self, _: &VPath) -> Option<Entry> {
         None
@@ -74,6 +77,9 @@ impl<V: Vfs> Vfs for ReadOnly<V> {
 impl<V: Vfs + ?Sized> Vfs for Arc<V> {
     fn stat(&self, path: &VPath) -> Result<Entry, VfsError> {
         (**self).stat(path)
+    }
+    fn link(&self, path: &VPath) -> Result<Entry, VfsError> {
+        (**self).link(path)
     }
     fn partial(&self, path: &VPath) -> Option<Entry> {
         (**self).partial(path)

@@ -17,6 +17,12 @@ pub trait Vfs: Send + Sync {
     /// [`VfsError::Denied`] for a loop of links.
     fn stat(&self, path: &VPath) -> Result<Entry, VfsError>;
 
+    /// Facts about the link that `path` itself is, with its target, wherever that leads.
+    ///
+    /// # Errors
+    /// [`VfsError::NotFound`] if it is no link.
+    fn link(&self, path: &VPath) -> Result<Entry, VfsError>;
+
     /// Size so far and time of the partial upload of `path`, if there is one; answers SIZE for a client that
     /// resumes while no complete file exists.
     fn partial(&self, path: &VPath) -> Option<Entry>;

@@ -12,13 +12,14 @@ use portway_proto::row::{ListRow, Precision, RowKind};
 use portway_vfs::{VPath, Vfs};
 use tokio::task::JoinSet;
 
-use super::plan::{DEEPEST, LOOP, UNREAD, join, same_time};
+use super::plan::{LOOP, UNREAD, join, same_time};
 use super::queue::Work;
 use super::trail::Trail;
 use super::work::{Site, list_again};
 use super::{Audience, Fate, MirrorOptions, Report};
 use crate::batch::SMALL;
 use crate::listing::is_refusal;
+use crate::tree::DEEPEST;
 use crate::{Connection, Error, GetOptions, Offered, Settings, Target, Wanted};
 use portway_vfs::LocalFs;
 use std::sync::Arc;

@@ -11,14 +11,13 @@ use super::trail::Trail;
 use super::work::Site;
 use super::{Direction, Fate, MirrorOptions};
 use crate::listing::{Listing, is_refusal};
+use crate::tree::DEEPEST;
 use crate::{Cause, Connection, Error, Offered, Phase, Wanted};
 
 /// What is said of a directory that is one of those above it.
 pub(super) const LOOP: &str = "a loop of links: it is one of the directories above it";
 /// What is said of a directory of which not all is known, so that nothing in it is deleted.
 pub(super) const UNREAD: &str = "lines of its listing cannot be read; what they stand for stays as it is";
-/// How deep a tree may be; a server with a loop of links that says nothing of it ends here.
-pub(super) const DEEPEST: usize = 128;
 
 impl Site {
     pub(super) async fn directory(&self, connection: &mut Connection, below: &[u8], trail: Trail) {

@@ -58,6 +58,12 @@ fn every_kind_of_failure_has_its_exit_code_and_an_event_that_says_all() -> Resul
     ensure!(done.code == Some(6), "{done}");
     ensure!(done.text().contains("--ca FILE"), "it says what to do: {done}");
     ensure!(!site.home.has("missing.txt") && !site.home.has("x"));
+    // Nor is TLS that was demanded given up, and what failed is TLS.
+    let bare = Site::with(&Options::flags(["--tls", "off"]))?;
+    let done = bare.portway(&["ls", &bare.url("")?, "--tls", "required", "--json"])?.run()?;
+    ensure!(done.code == Some(6), "{done}");
+    let told = events(&done.stdout);
+    ensure!(told.iter().any(|event| event["class"] == "tls" && event["remedy"].is_string()), "{done}");
     Ok(())
 }
 

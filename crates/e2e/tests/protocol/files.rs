@@ -158,6 +158,27 @@ fn links_inside_the_folder_work() -> Result<()> {
     Ok(())
 }
 
+// A link whose target is gone: whoever lists the folder sees it, so it can be asked about by its name, too.
+#[test]
+fn a_link_that_leads_nowhere_is_listed_renamed_and_deleted() -> Result<()> {
+    let subject = subject(&[])?;
+    symlink("gone", subject.tree.at("dangling"))?;
+    let mut control = subject.session()?;
+    let row = String::from_utf8(control.fetch("LIST dangling")?)?;
+    ensure!(row.starts_with('l') && row.trim_end().ends_with("dangling -> gone"), "{row}");
+    ensure!(control.fetch("NLST dangling")? == b"dangling\r\n");
+    let row = control.expect("MLST dangling", 250)?.to_string();
+    ensure!(row.contains("type=OS.unix=s") && row.contains("/dangling"), "{row}");
+    for line in ["SIZE dangling", "MDTM dangling", "CWD dangling", "MLST dangling/x", "MLST other"] {
+        control.expect(line, 550)?;
+    }
+    control.expect("RNFR dangling", 350)?;
+    control.expect("RNTO elsewhere", 250)?;
+    control.expect("DELE elsewhere", 250)?;
+    ensure!(control.fetch("NLST")?.is_empty());
+    Ok(())
+}
+
 // Case 44.
 #[test]
 fn renaming_replaces_files_whole_and_refuses_folders() -> Result<()> {

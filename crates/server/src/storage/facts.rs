@@ -139,7 +139,7 @@ impl User {
             return no_right();
         }
         let name = arg.unwrap_or_default();
-        match self.path(name).and_then(|path| Ok((self.storage.stat(&path)?, path))) {
+        match self.path(name).and_then(|path| Ok((self.look(&path)?, path))) {
             Ok((entry, path)) => {
                 let mut row = listing::row(entry, self.principal.rights);
                 row.name = path.as_bytes().to_vec();

@@ -2,7 +2,7 @@
 
 use portway_accounts::Rights;
 use portway_proto::{Code, Reply, quote};
-use portway_vfs::{Kind, VPath, VfsError};
+use portway_vfs::{Entry, Kind, VPath, VfsError};
 
 use super::{User, name_refusal, no_right, refusal};
 
@@ -83,26 +83,18 @@ impl User {
     }
 
     /// RNFR: whether the name is there.
-    pub(crate) async fn can_rename(&self, arg: &[u8]) -> Result<(), Reply> {
+    pub(crate) fn can_rename(&self, arg: &[u8]) -> Result<(), Reply> {
         if !self.may(Rights::RENAME) {
             return Err(no_right());
         }
-        let there = match self.path(arg) {
-            Ok(path) => self.is_there(path).await,
-            Err(error) => Err(error),
-        };
-        there.map_err(|error| refusal(arg, &error))
+        let there = self.path(arg).and_then(|path| self.look(&path));
+        there.map(drop).map_err(|error| refusal(arg, &error))
     }
 
-    /// A dangling link is there too: it can be renamed though it cannot be opened.
-    async fn is_there(&self, path: VPath) -> Result<(), VfsError> {
-        let Err(error) = self.storage.stat(&path) else { return Ok(()) };
-        let seek = move |user: &Self| {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(error) };
-            let mut names = user.storage.names(&parent)?;
-            if names.any(|have| have.is_ok_and(|have| have == name)) { Ok(()) } else { Err(error) }
-        };
-        self.blocking(&self.turns.storage, seek).await
+    /// What stands at `path`. A link that leads nowhere stands there itself: it is listed, renamed and deleted,
+    /// though it cannot be opened.
+    pub(crate) fn look(&self, path: &VPath) -> Result<Entry, VfsError> {
+        self.storage.stat(path).or_else(|error| self.storage.link(path).map_err(|_no_link| error))
     }
 
     /// RNTO.
@@ -112,7 +104,7 @@ impl User {
         }
         let renamed = self.path(from).and_then(|source| {
             let target = self.path(to)?;
-            if !self.may(Rights::OVERWRITE) && self.storage.stat(&target).is_ok() {
+            if !self.may(Rights::OVERWRITE) && self.look(&target).is_ok() {
                 return Err(VfsError::Exists);
             }
             self.storage.rename(&source, &target)

@@ -58,7 +58,7 @@ pub(crate) fn begin(user: &User, form: Form, arg: Option<&[u8]>) -> Result<Rows,
         Form::Long | Form::Facts(_) => user.storage.list(path).map(Source::Entries),
     };
     let given_directory = |upto: usize| arg.get(..upto).unwrap_or_default().to_vec();
-    match user.storage.stat(&path) {
+    match user.look(&path) {
         Ok(entry) if entry.kind == Kind::Dir => {
             // `NLST dir` gives names that can be retrieved from where the client is.
             let mut prefix = arg.to_vec();

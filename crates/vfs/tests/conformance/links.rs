@@ -55,6 +55,12 @@ pub fn a_list_shows_links_and_where_they_lead(fs: &dyn Vfs) {
         assert_eq!(entry.target.as_deref(), Some(target.as_bytes()), "{name}");
         assert_eq!(entry.resolved, resolved, "{name}");
         assert_eq!(entry.size, target.len() as u64, "{name}");
+        let itself = fs.link(&p("/links").join(name.as_bytes()).unwrap()).unwrap();
+        assert_eq!((&itself.name, itself.kind), (&entry.name, entry.kind), "{name}");
+        assert_eq!((itself.target, itself.size), (entry.target.clone(), entry.size), "{name}");
+    }
+    for no_link in ["/", "/d", "/f", "/none"] {
+        assert!(fs.link(&p(no_link)).is_err(), "{no_link}");
     }
 }
 
