@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::{Command, Culprit, Evidence, Family, Greeting, Mode, Outcome, Software, Tls};
+use crate::{Command, Culprit, Evidence, Family, Greeting, Login, Mode, Outcome, Software, Tls};
 use rules::{Hook, Match};
 use servers::Setting;
 
@@ -178,9 +178,6 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
             if place == Place::ClientFirewall {
                 out.extend(gate(place, &facts));
             }
-            if place == Place::Client {
-                out.push(clients::portway("--mode active --pinholes nft"));
-            }
             if culprit == Culprit::FtpHelperMissing {
                 out.extend(rules::helper(place, facts.control));
             }
@@ -188,6 +185,9 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
             out.extend(rules::accept(place, &[Hook::Forward, Hook::Input], &high));
             if culprit != Culprit::FtpHelperMissing && seen.tls != Tls::Works {
                 out.extend(rules::helper(place, facts.control));
+            }
+            if place == Place::Client {
+                out.push(clients::pinholes(seen));
             }
             if facts.works(Mode::Passive) {
                 out.extend(clients::passive());
@@ -288,7 +288,20 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
         }
         Culprit::MtuBlackHole => out.extend(rules::mss(&facts)),
         Culprit::ControlIdleTimeout => out.extend(rules::idle(&facts)),
-        Culprit::Ipv6BlackHole => out.extend(clients::only_v4(&facts)),
+        Culprit::Ipv6BlackHole => {
+            let six = |road: &&crate::Road| Family::of(road.to.ip()) == Family::Ipv6;
+            let six: Vec<&crate::Road> = seen.roads.iter().filter(six).collect();
+            let control = six.iter().any(|road| road.greeting == Greeting::Ready);
+            // Where the control channel gets through, one rule is missing; else it may be anything on the way.
+            let ports =
+                if control { "<LOW>-<HIGH>".to_owned() } else { format!("{},<LOW>-<HIGH>", seen.port) };
+            let what = Match::to(six.first().map(|road| road.to.ip()), ports);
+            let open = rules::accept(Place::ServerFirewall, &[Hook::Forward, Hook::Input], &what);
+            let (before, behind) = if control { (open, Vec::new()) } else { (Vec::new(), open) };
+            out.extend(before);
+            out.extend(clients::only_v4(&facts));
+            out.extend(behind);
+        }
         Culprit::AlgStripsAuthTls => {
             out.extend(implicit_tls(seen));
             out.extend(rules::no_inspection());
@@ -303,12 +316,27 @@ pub(crate) fn of(culprit: Culprit, seen: &Evidence) -> Vec<Cure> {
             }
         }
         Culprit::TlsRequired => out.extend(clients::tls()),
-        Culprit::LoginRefused => out.extend(clients::login(seen)),
+        Culprit::LoginRefused => match &seen.login {
+            Login::Refused(said) if said.contains("OOPS") => out.extend(servers::oops(said)),
+            _ => out.extend(clients::login(seen)),
+        },
         Culprit::CertificateExpired | Culprit::CertificateWrongName | Culprit::CertificateUntrusted => {
             out.extend(servers::settings(&facts, Setting::Certificate));
             out.extend(clients::certificate(culprit, seen));
         }
-        Culprit::ServerDown => out.extend(servers::start(seen.software)),
+        Culprit::ServerDown => {
+            let silent = |road: &crate::Road| road.greeting == Greeting::Silent;
+            let oops = seen.roads.iter().find_map(|road| match &road.greeting {
+                Greeting::Busy(said) if said.contains("OOPS") => Some(servers::oops(said)),
+                _ => None,
+            });
+            if seen.roads.iter().any(silent) {
+                out.extend(implicit_tls(seen));
+                out.extend(rules::established(Place::ServerFirewall));
+                out.extend(rules::established(Place::ClientFirewall));
+            }
+            out.extend(oops.unwrap_or_else(|| servers::start(seen.software)));
+        }
         Culprit::ServerFiltered => {
             let control = Match::to(facts.server, facts.control.to_string());
             // A firewall that does not know the control port does not know the data ports either.
@@ -346,7 +374,7 @@ fn gate(place: Place, facts: &Facts<'_>) -> Option<Cure> {
             place,
             Program::PortwayGate,
             Kind::Command,
-            format!("{}\nportway gate run{port}", rules::admit_mark()),
+            format!("{}\nportway gate run{port}", rules::admit_mark(&[Hook::Forward])),
         )
     })
 }
@@ -379,7 +407,9 @@ fn open_passive(facts: &Facts<'_>, out: &mut Vec<Cure>) {
     out.extend(rules::open_range(Place::ServerFirewall));
     if facts.seen.software == Software::Portway {
         // For the firewall of the server's own machine.
-        out.push(Cure::new(Place::Server, Program::PortwayServe, Kind::Option, "--pinholes nft"));
+        let text =
+            format!("{}\nportway serve <ITS OTHER FLAGS> --pinholes nft", rules::admit_mark(&[Hook::Input]));
+        out.push(Cure::new(Place::Server, Program::PortwayServe, Kind::Command, text));
     }
     out.extend(rules::everywhere(Place::Server, "<LOW>-<HIGH>"));
     out.extend(servers::settings(facts, Setting::PassiveRange));

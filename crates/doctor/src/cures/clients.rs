@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::rules::{Hook, admit_mark};
 use super::{Cure, Facts, Kind, Place, Program};
 use crate::{Command, Culprit, Evidence, Mode, Tls};
 
@@ -11,6 +12,16 @@ pub(super) fn portway(text: &str) -> Cure {
 
 fn option(program: Program, text: impl Into<String>) -> Cure {
     Cure::new(Place::Client, program, Kind::Option, text)
+}
+
+/// Opens this machine's own firewall for the one connection that was announced.
+pub(super) fn pinholes(seen: &Evidence) -> Cure {
+    let text = format!(
+        "{}\nportway ls --mode active --pinholes nft '{}'",
+        admit_mark(&[Hook::Input]),
+        seen.url.replace('\'', "%27")
+    );
+    Cure::new(Place::Client, Program::Portway, Kind::Command, text)
 }
 
 pub(super) fn passive() -> Vec<Cure> {

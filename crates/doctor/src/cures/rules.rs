@@ -255,9 +255,9 @@ pub(super) fn forward_passive(facts: &Facts<'_>) -> Vec<Cure> {
     vec![nft(Place::ServerNat, text), iptables(Place::ServerNat, lines)]
 }
 
-/// Admits what comes through the gate's holes.
-pub(super) fn admit_mark() -> String {
-    insert(&[Hook::Forward], None, "ct mark and 0x00100000 == 0x00100000 accept")
+/// Admits what comes through a hole of portway's: another table's drop overrules its accept.
+pub(super) fn admit_mark(hooks: &[Hook]) -> String {
+    insert(hooks, None, "ct mark and 0x00100000 == 0x00100000 accept")
 }
 
 /// Keeps segments small enough.

@@ -74,6 +74,29 @@ pub(super) fn settings(facts: &Facts<'_>, setting: Setting) -> Vec<Cure> {
 }
 
 /// How to start what is not running.
+/// What helps a vsftpd that says `500 OOPS`: it runs, and something that it was told to use is not as it wants it.
+pub(super) fn oops(said: &str) -> Vec<Cure> {
+    let cure = |kind, text: String| Cure::new(Place::Server, Program::Vsftpd, kind, text);
+    // What the server says is anybody's; what is to be pasted is not.
+    let named = |word: &str, blank: &str| {
+        let name = said.split_once(word)?.1.split_whitespace().next().unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let harmless = !name.is_empty() && !name.starts_with('-') && name.chars().all(plain);
+        Some(if harmless { name.to_owned() } else { blank.to_owned() })
+    };
+    if said.contains("writable root") || said.contains("writeable root") {
+        vec![cure(Kind::Settings, "allow_writeable_chroot=YES".to_owned())]
+    } else if let Some(folder) = named("cannot change directory:", "<FOLDER>") {
+        vec![cure(Kind::Command, format!("mkdir -p {folder} && ls -ld {folder}"))]
+    } else if let Some(user) = named("'ftp_username':", "<USER>") {
+        let text =
+            format!("useradd --system --create-home --home-dir /srv/ftp --shell /usr/sbin/nologin {user}");
+        vec![cure(Kind::Command, text)]
+    } else {
+        vec![cure(Kind::Command, "journalctl --unit vsftpd --lines 20".to_owned())]
+    }
+}
+
 pub(super) fn start(software: Software) -> Vec<Cure> {
     [
         (Software::Portway, Program::PortwayServe, "systemctl start portway"),
@@ -86,4 +109,29 @@ pub(super) fn start(software: Software) -> Vec<Cure> {
     .filter(|(which, ..)| software == Software::Unknown || *which == software)
     .map(|(_, program, text)| Cure::new(Place::Server, program, Kind::Command, text))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vsftpd_that_says_oops_gets_the_cure_for_what_it_says_and_nobody_is_told_to_run_its_words() {
+        for (said, cure) in [
+            (
+                "500 OOPS: vsftpd: refusing to run with writable root inside chroot()",
+                "allow_writeable_chroot=YES",
+            ),
+            ("500 OOPS: cannot change directory:/srv/ftp", "mkdir -p /srv/ftp && ls -ld /srv/ftp"),
+            ("500 OOPS: cannot change directory:/x;reboot", "mkdir -p <FOLDER> && ls -ld <FOLDER>"),
+            (
+                "500 OOPS: vsftpd: cannot locate user specified in 'ftp_username':ftp",
+                "useradd --system --create-home --home-dir /srv/ftp --shell /usr/sbin/nologin ftp",
+            ),
+            ("500 OOPS: bad bool value", "journalctl --unit vsftpd --lines 20"),
+        ] {
+            let cures = oops(said);
+            assert_eq!(cures.iter().map(|c| c.text.as_str()).collect::<Vec<_>>(), [cure], "{said}");
+        }
+    }
 }

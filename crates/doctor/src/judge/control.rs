@@ -75,6 +75,13 @@ fn reset_on_the_way(seen: &Evidence) -> bool {
 fn greeted_badly(road: &Road) -> Finding {
     let at = road.to;
     match &road.greeting {
+        Greeting::Busy(text) if text.contains("OOPS") => Finding::new(
+            Culprit::ServerDown,
+            Certain,
+            format!(
+                "The server at {at} runs and lets nobody in: its own configuration is at fault. It says: {text}"
+            ),
+        ),
         Greeting::Busy(text) => Finding::new(
             Culprit::ServerDown,
             Likely,
@@ -93,7 +100,10 @@ fn greeted_badly(road: &Road) -> Finding {
         _ => Finding::new(
             Culprit::ServerDown,
             Possible,
-            format!("{at} takes the connection and says nothing; if it wants TLS at once, use ftps://."),
+            format!(
+                "{at} takes the connection and says nothing: it wants TLS at once (use ftps://), it hangs, or a \
+                 firewall that sees one direction only (asymmetric routes) drops what follows the first packets."
+            ),
         ),
     }
 }

@@ -120,6 +120,8 @@ const ROWS: &[Row] = &[
 
     ("no such name", |s| { *s = Evidence { lookup: Lookup::NotFound("no".into()), ..Evidence::default() } }, Some(Culprit::NameNotFound), Usable::Unusable),
     ("nothing listens", |s| down(s, Reach::Reset), Some(Culprit::ServerDown), Usable::Unusable),
+    ("it says 500 OOPS at once", |s| { s.roads[0].greeting = Greeting::Busy("500 OOPS: vsftpd: no user".into()); s.attempts.clear(); }, Some(Culprit::ServerDown), Usable::Unusable),
+    ("it says nothing", |s| { s.roads[0].greeting = Greeting::Silent; s.attempts.clear(); }, Some(Culprit::ServerDown), Usable::Unusable),
     ("the host is away", |s| down(s, Reach::NoWay(Some([192, 0, 2, 3].into()))), Some(Culprit::ServerDown), Usable::Unusable),
     ("the control port is dropped", |s| down(s, Reach::Silent), Some(Culprit::ServerFiltered), Usable::Unusable),
     ("the control port is rejected", |s| down(s, Reach::Prohibited(Some([192, 0, 2, 3].into()))), Some(Culprit::ServerFiltered), Usable::Unusable),
@@ -203,6 +205,31 @@ fn every_culprit_has_a_row_a_sentence_evidence_and_cures_of_known_places() {
             }
         }
     }
+}
+
+#[test]
+fn rules_to_paste_open_what_is_shut_and_holes_of_ours_where_another_table_drops() {
+    let texts = |change: fn(&mut Evidence)| {
+        let mut seen = healthy();
+        change(&mut seen);
+        judge(&seen).cures.into_iter().map(|cure| cure.text).collect::<Vec<_>>()
+    };
+    // Control by IPv6 gets through, data does not: one rule is missing.
+    let six = texts(|s| {
+        let to = "[2001:db8::1]:21".parse().unwrap();
+        s.roads.push(Road { to, ..s.roads[0].clone() });
+        s.attempts.push(Attempt { family: Family::Ipv6, ..attempt(Command::Epsv, true, Outcome::Silent) });
+    });
+    assert!(six[0].contains("ct original ip6 daddr 2001:db8::1 tcp dport <LOW>-<HIGH>"), "{six:?}");
+    // A hole alone does not get past this machine's own rule.
+    let own = texts(|s| {
+        mode(s, Mode::Active, &Outcome::NobodyCame);
+        s.local_rules = rules(true, false, false);
+    });
+    let hole = own.iter().find(|text| text.contains("--pinholes nft")).unwrap();
+    let (rule, command) = hole.rsplit_once('\n').unwrap();
+    assert!(rule.contains("ct mark and 0x00100000") && rule.contains("hook (input)"), "{hole}");
+    assert_eq!(command, "portway ls --mode active --pinholes nft 'ftp://ftp.example/'");
 }
 
 #[test]

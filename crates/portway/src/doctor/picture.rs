@@ -33,6 +33,7 @@ pub(super) fn draw(seen: &Evidence, verdict: &Verdict) -> Vec<String> {
             lines.push(format!("{:3}. {} ({}):", at + 1, cure.program.name(), cure.place.name()));
             lines.extend(cure.text.lines().map(|line| format!("       {line}")));
         }
+        lines.extend(blanks(seen, verdict));
     }
     lines.push(String::new());
     lines.push(match verdict.usable {
@@ -41,6 +42,24 @@ pub(super) fn draw(seen: &Evidence, verdict: &Verdict) -> Vec<String> {
         Usable::Unusable => "verdict: unusable".to_owned(),
     });
     lines
+}
+
+/// What is to be filled in where we cannot know it.
+fn blanks(seen: &Evidence, verdict: &Verdict) -> Vec<String> {
+    if !verdict.cures.iter().any(|cure| cure.text.contains("<LOW>")) {
+        return Vec::new();
+    }
+    let ports = || seen.offers.iter().map(|offer| offer.port);
+    let seen_here = match (ports().min(), ports().max()) {
+        (Some(first), Some(last)) if first < last => format!("; ports from {first} to {last} were seen"),
+        (Some(only), _) => format!("; port {only} was seen"),
+        _ => String::new(),
+    };
+    let text = format!(
+        "<LOW> and <HIGH> are the first and the last port of the server's passive range, which its configuration \
+         names{seen_here}."
+    );
+    [vec![String::new()], wrap(&text, "")].concat()
 }
 
 /// Both channels, as `explain` draws them, with the broken places marked.

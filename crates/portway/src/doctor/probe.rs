@@ -65,6 +65,9 @@ pub(super) async fn probe(wish: Wish) -> Evidence {
         }
     };
     seen.roads = roads(&addresses, target.implicit_tls).await;
+    if let Some(Greeting::Busy(said)) = seen.roads.iter().map(|road| &road.greeting).next() {
+        seen.software = Software::guess(said);
+    }
     let ready: Vec<SocketAddr> = best_of_each_family(&seen.roads);
     let Some(first) = ready.first().copied() else {
         seen.control_trace = match seen.roads.first() {
