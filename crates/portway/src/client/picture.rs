@@ -56,12 +56,27 @@ struct Sheet {
     /// What we are about to announce.
     ours: Option<SocketAddr>,
     skipped: u32,
+    /// The modes in which a data connection came about, and in which none did; `true` is passive.
+    open: Vec<bool>,
+    shut: Vec<bool>,
 }
 
 impl Sheet {
     fn new(width: usize, brief: bool) -> Self {
         let part = Part::Control;
-        Self { width, brief, part, lines: Vec::new(), controls: 0, tries: 0, ours: None, skipped: 0 }
+        let (open, shut) = (Vec::new(), Vec::new());
+        Self {
+            width,
+            brief,
+            part,
+            lines: Vec::new(),
+            controls: 0,
+            tries: 0,
+            ours: None,
+            skipped: 0,
+            open,
+            shut,
+        }
     }
 
     fn filled(mut self, records: &[Record], result: Result<(), &Error>) -> Vec<Line> {
@@ -81,7 +96,7 @@ impl Sheet {
         self.part = Part::Verdict;
         self.push("");
         match result {
-            Ok(()) => self.wrap("verdict: both channels work."),
+            Ok(()) => self.works(),
             Err(error) => {
                 let said = error.to_string();
                 let channel = match error.phase.channel() {
@@ -98,6 +113,22 @@ impl Sheet {
             }
         }
         self.lines
+    }
+
+    /// The verdict where the files came through: in which mode, if the other one was tried before.
+    fn works(&mut self) {
+        let [passive, active] =
+            [true, false].map(|mode| self.shut.contains(&mode) && !self.open.contains(&mode));
+        let modes = match (passive, active) {
+            (true, false) => ("active", "passive"),
+            (false, true) => ("passive", "active"),
+            _ => return self.wrap("verdict: both channels work."),
+        };
+        let (works, fails) = modes;
+        self.wrap(&format!(
+            "verdict: {works} mode works and {fails} mode does not: a firewall or NAT keeps its connections away. \
+             portway doctor finds out which one, and what helps."
+        ));
     }
 
     fn add(&mut self, seen: &Seen) {
@@ -119,6 +150,7 @@ impl Sheet {
             Seen::DataOpen { mode, local, peer, took_us } => {
                 self.tries += 1;
                 let passive = *mode == "passive";
+                self.open.push(passive);
                 let name = format!("data #{}", self.tries);
                 self.arrow(&name, local.port(), peer.port(), passive, '-');
                 let who = if passive { "YOU connected to the SERVER" } else { "the SERVER connected to YOU" };
@@ -128,7 +160,10 @@ impl Sheet {
                 self.tries += 1;
                 let passive = matches!(*by, "PASV" | "EPSV");
                 match to {
-                    Some(to) => self.blocked(to.port(), passive),
+                    Some(to) => {
+                        self.shut.push(passive);
+                        self.blocked(to.port(), passive);
+                    }
                     // The command was refused.
                     None => self.tries -= 1,
                 }
@@ -364,7 +399,7 @@ mod tests {
             "ACTIVE: YOU announce 192.0.2.7 port 51544 (201 x 256 + 88), and the\n",
             "<-----",
             "the SERVER connected to YOU",
-            "verdict: both channels work",
+            "verdict: active mode works and passive mode does not",
         ] {
             assert!(plain.contains(part), "{part} is missing in\n{plain}");
         }
