@@ -101,11 +101,11 @@ impl Site<'_> {
         }
         write(self.home.join("both.pem"), text).map(Some)
     }
+}
 
-    /// The password as a server that hashes it is given it: quickly, so that sixty logins take no minute.
-    pub(crate) fn hash(&self) -> Result<String, PeerError> {
-        let made = Command::new("openssl").args(["passwd", "-1", self.account.1]).output();
-        let made = made.map_err(|why| PeerError::Start { program: "openssl", why })?;
-        Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned())
-    }
+/// A password as a server that hashes it is given it: quickly, so that sixty logins take no minute.
+pub(crate) fn hash(password: &str) -> Result<String, PeerError> {
+    let made = Command::new("openssl").args(["passwd", "-1", password]).output();
+    let made = made.map_err(|why| PeerError::Start { program: "openssl", why })?;
+    Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned())
 }

@@ -8,7 +8,7 @@ mod brand;
 mod error;
 mod find;
 mod lines;
-mod proftpd;
+pub mod proftpd;
 mod pure_ftpd;
 mod pyftpdlib;
 mod running;

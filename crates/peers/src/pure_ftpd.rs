@@ -2,14 +2,15 @@
 
 use std::process::Command;
 
-use crate::brand::{Brand, Site};
+use crate::brand::{Brand, Site, hash};
 use crate::error::{PeerError, write};
 use crate::find::find;
 
 pub(crate) fn command(site: &Site<'_>) -> Result<Command, PeerError> {
     // Name, hash, user, group, comment, home, and twelve limits. (The tool's own hash takes seconds a login.)
     let home = site.folder.display();
-    let row = format!("{}:{}:65534:65534::{home}/./{}\n", site.account.0, site.hash()?, ":".repeat(12));
+    let row =
+        format!("{}:{}:65534:65534::{home}/./{}\n", site.account.0, hash(site.account.1)?, ":".repeat(12));
     let (users, base) = (write(site.home.join("passwd"), row)?, site.home.join("pdb"));
     let made =
         find("pure-pw", "pure-ftpd-common")?.command().arg("mkdb").arg(&base).arg("-f").arg(&users).output();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portway_peers::Brand as Peer;
+use portway_peers::{Brand as Peer, proftpd};
 
 use super::server::Site;
 use super::setting::{Announce, Brand, Login, Protection};
@@ -86,42 +86,38 @@ fn vsftpd(site: &Site<'_>, announce: Option<IpAddr>) -> Vec<String> {
 }
 
 fn proftpd(site: &Site<'_>, announce: Option<IpAddr>) -> Result<Vec<String>, LabError> {
-    let folder = site.folder.display();
-    let users = site.folder.join("users");
-    let line = format!("{}:{}:0:0::{}:/bin/sh\n", site.user.0, crypt(site.user.1)?, site.served.display());
-    std::fs::write(&users, line)
-        .and_then(|()| std::fs::set_permissions(&users, std::os::unix::fs::PermissionsExt::from_mode(0o600)))
-        .map_err(LabError::system("no accounts for ProFTPD"))?;
-    let six = site.own.iter().any(IpAddr::is_ipv6);
+    // It asks whether it has become another; see `pretend`.
+    let users = proftpd::users(site.folder, site.user, 0, site.served)?;
+    let on = |on: bool| if on { "on" } else { "off" }.to_owned();
     let addresses: Vec<String> = site.own.iter().map(IpAddr::to_string).collect();
-    let mut lines: Vec<String> = [
-        "ServerType standalone",
-        "Port 21",
-        // It asks whether it has become another; see `pretend`.
-        "User root",
-        "Group root",
-        "RootLogin on",
-        "AuthOrder mod_auth_file.c mod_auth_unix.c",
-        "RequireValidShell off",
-        "TransferLog none",
-        "WtmpLog off",
-        "UseReverseDNS off",
-        "DelayEngine off",
-        "MaxInstances 60",
-        "AllowRetrieveRestart on",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut lines = proftpd::standing(site.folder);
     lines.extend([
-        format!("UseIPv6 {}", if six { "on" } else { "off" }),
-        format!("DefaultAddress {}", addresses.join(" ")),
-        format!("AuthUserFile {}", users.display()),
-        format!("DefaultRoot {}", site.served.display()),
-        format!("PidFile {folder}/pid"),
-        format!("ScoreboardFile {folder}/scoreboard"),
-        format!("SystemLog {folder}/system.log"),
-        format!("PassivePorts {} {}", site.range.0, site.range.1),
+        ("User", "root".to_owned()),
+        ("Group", "root".to_owned()),
+        ("RootLogin", on(true)),
+        ("AuthOrder", "mod_auth_file.c mod_auth_unix.c".to_owned()),
+        ("AuthUserFile", users.display().to_string()),
+        ("DefaultAddress", addresses.join(" ")),
+        ("Port", "21".to_owned()),
+        ("UseIPv6", on(site.own.iter().any(IpAddr::is_ipv6))),
+        ("DefaultRoot", site.served.display().to_string()),
+        ("TransferLog", "none".to_owned()),
+        ("PassivePorts", format!("{} {}", site.range.0, site.range.1)),
     ]);
+    let protection = site.setting.protection;
+    if protection != Protection::Off {
+        lines.extend(proftpd::tls(&Peer::Proftpd.find()?, site.folder));
+        lines.extend([
+            ("TLSRSACertificateFile", site.papers.certificate.display().to_string()),
+            ("TLSRSACertificateKeyFile", site.papers.key.display().to_string()),
+            ("TLSRequired", on(protection == Protection::Required)),
+        ]);
+        if protection != Protection::Resumed {
+            lines.push(("TLSOptions", "NoSessionReuseRequired".to_owned()));
+        }
+    }
+    lines.extend(announce.map(|ip| ("MasqueradeAddress", ip.to_string())));
+    let mut lines: Vec<String> = lines.into_iter().map(|(key, value)| format!("{key} {value}")).collect();
     if site.setting.login == Login::Anonymous {
         lines.extend([
             format!("<Anonymous {}>", site.served.display()),
@@ -131,34 +127,7 @@ fn proftpd(site: &Site<'_>, announce: Option<IpAddr>) -> Result<Vec<String>, Lab
             "</Anonymous>".to_owned(),
         ]);
     }
-    let protection = site.setting.protection;
-    if protection != Protection::Off {
-        let modules = Peer::Proftpd.find()?.modules("proftpd");
-        lines.extend(modules.map(|folder| format!("ModulePath {}", folder.display())));
-        lines.extend([
-            "LoadModule mod_tls.c".to_owned(),
-            "TLSEngine on".to_owned(),
-            "TLSProtocol TLSv1.2 TLSv1.3".to_owned(),
-            format!("TLSRSACertificateFile {}", site.papers.certificate.display()),
-            format!("TLSRSACertificateKeyFile {}", site.papers.key.display()),
-            format!("TLSRequired {}", if protection == Protection::Required { "on" } else { "off" }),
-            format!("TLSLog {folder}/tls.log"),
-        ]);
-        if protection != Protection::Resumed {
-            lines.push("TLSOptions NoSessionReuseRequired".to_owned());
-        }
-    }
-    lines.extend(announce.map(|ip| format!("MasqueradeAddress {ip}")));
     Ok(lines)
-}
-
-/// A password as `/etc/passwd` of old had it.
-fn crypt(password: &str) -> Result<String, LabError> {
-    let output = crate::program::find("openssl")?
-        .args(["passwd", "-1", password])
-        .output()
-        .map_err(LabError::system("openssl"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn pure_ftpd(site: &Site<'_>, announce: Option<IpAddr>) -> Result<Vec<String>, LabError> {
