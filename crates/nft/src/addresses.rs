@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::message::{attributes, flag, single};
+use crate::message::{Attributes, attributes, flag, single};
 use crate::socket::Netlink;
 
 /// How old the list may get before an unknown address makes us read it again.
@@ -15,6 +15,10 @@ const STALE: Duration = Duration::from_secs(10);
 
 const GET_ADDRESS: u16 = 22;
 const NEW_ADDRESS: u16 = 20;
+const GET_ROUTE: u16 = 26;
+const NEW_ROUTE: u16 = 24;
+/// RTN_LOCAL.
+const LOCAL: u8 = 2;
 
 /// What the interfaces of this network namespace say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +92,30 @@ impl OwnAddresses {
     }
 }
 
+/// Whether what is sent to this address goes no further than this machine. No privileges are needed.
+///
+/// # Errors
+/// What the netlink socket says, also that no route leads there.
+pub fn is_local(ip: IpAddr) -> io::Result<bool> {
+    let (family, octets) = match ip.to_canonical() {
+        IpAddr::V4(ip) => (2, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (10, ip.octets().to_vec()),
+    };
+    let bits = if family == 2 { 32 } else { 128 };
+    let mut netlink = Netlink::open(None)?;
+    let sequence = netlink.sequence();
+    let question = single(GET_ROUTE, 0, sequence, |out| {
+        // struct rtmsg, of which the kernel wants family and length.
+        out.extend_from_slice(&[family, bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        Attributes(out).octets(1, &octets);
+    });
+    let mut local = false;
+    netlink.ask((question, sequence.wrapping_add(1)), |answer| {
+        local |= answer.kind == NEW_ROUTE && answer.body.get(7) == Some(&LOCAL);
+    })?;
+    Ok(local)
+}
+
 fn ip(octets: &[u8]) -> Option<IpAddr> {
     match octets.len() {
         4 => octets.first_chunk::<4>().map(|b| IpAddr::from(*b)),
@@ -104,5 +132,15 @@ mod tests {
     fn the_loopback_address_is_always_ours() {
         let found = Interfaces::read().unwrap();
         assert!(found.own.contains(&"127.0.0.1".parse().unwrap()), "{found:?}");
+    }
+
+    #[test]
+    fn the_kernel_says_what_goes_no_further() {
+        for (address, wanted) in [("127.0.0.1", true), ("127.9.9.9", true), ("::ffff:127.0.0.1", true)] {
+            assert_eq!(is_local(address.parse().unwrap()).unwrap(), wanted, "{address}");
+        }
+        // Nowhere or elsewhere, but not here.
+        assert!(!is_local("192.0.2.1".parse().unwrap()).unwrap_or_default());
+        assert!(!is_local("2001:db8::1".parse().unwrap()).unwrap_or_default());
     }
 }

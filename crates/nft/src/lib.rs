@@ -33,7 +33,7 @@ mod table;
 mod translate;
 pub mod wire;
 
-pub use addresses::{Interfaces, OwnAddresses};
+pub use addresses::{Interfaces, OwnAddresses, is_local};
 pub use book::{End, Ended, Holes, OpenError};
 pub use conntrack::{Flow, Flows, answered_to, asked_for};
 pub use filter::{Elements, Filter, FilterError, remove_gate_table};

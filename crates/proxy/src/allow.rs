@@ -13,14 +13,15 @@ use crate::Destination;
 
 mod special;
 
-use special::{LINK_LOCAL, Special, special, translated};
+use special::{LINK_LOCAL, OWN, Special, special, translated};
 
 /// The destinations that are allowed.
 ///
 /// Without a rule: every public address. With rules: what they list and nothing else. Loopback, private,
 /// link-local and other special addresses, those of cloud metadata services among them, are allowed only by a
 /// network that lies within the special range, or for private addresses also by the full name of the host: a
-/// rule such as `0.0.0.0/0` or `*.example.org` means the public ones.
+/// rule such as `0.0.0.0/0` or `*.example.org` means the public ones. This machine's own are none of these, since what
+/// listens there may count on a firewall in front; any other network or the full name lists them.
 #[derive(Clone, Debug, Default)]
 pub struct Allow(Vec<Rule>);
 
@@ -86,27 +87,26 @@ impl Allow {
         Self(rules)
     }
 
-    /// Judges one of the addresses of `host`, which is a name or an address itself.
+    /// Judges one of the addresses of `host`, which is a name or an address itself; `here`: it is one of this machine's.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn judge(&self, host: &str, to: SocketAddr) -> Result<(), Denied> {
+    pub fn judge(&self, host: &str, to: SocketAddr, here: bool) -> Result<(), Denied> {
         let port = to.port();
         if port < 1024 && !matches!(port, 21 | 990) {
             return Err(Denied::Port(port));
         }
         let ip = to.ip().to_canonical();
-        let inner = translated(ip);
-        for judged in [Some(ip), inner].into_iter().flatten() {
-            if let Some(special) = special(judged) {
-                let listed = self.0.iter().any(|rule| rule.lists_special(host, judged, special));
-                if !listed {
-                    let kind = special.kind;
-                    return Err(match special.may_be_listed {
-                        true => Denied::Special { ip, kind },
-                        false => Denied::Never { ip, kind },
-                    });
-                }
+        let ranges = [Some(ip), translated(ip)].into_iter().flatten();
+        let ranges = ranges.filter_map(|judged| Some((judged, special(judged)?)));
+        for (judged, special) in ranges.chain(here.then_some((ip, OWN))) {
+            let listed = self.0.iter().any(|rule| rule.lists_special(host, judged, special));
+            if !listed {
+                let kind = special.kind;
+                return Err(match special.may_be_listed {
+                    true => Denied::Special { ip, kind },
+                    false => Denied::Never { ip, kind },
+                });
             }
         }
         let listed = self.0.is_empty() || self.0.iter().any(|rule| rule.lists(host, ip));

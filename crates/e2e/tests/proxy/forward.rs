@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 
 use portway_e2e::{Control, Proxy, Tls, TlsOptions};
 
-use crate::world::{ANN, at, forward, logged, server, through};
+use crate::lab::{in_namespaces, run};
+use crate::world::{ANN, Scripted, at, forward, logged, server, through};
 
 #[test]
 fn a_client_names_its_server_at_the_login() {
@@ -191,4 +192,26 @@ fn a_login_at_the_proxy_does_not_outlive_rein_or_the_begin_of_tls() {
         }
         control.expect(&open, 530).unwrap();
     }
+}
+
+#[test]
+fn this_machines_own_public_addresses_are_no_destination_unless_listed() {
+    in_namespaces(|| {
+        run("ip link set lo up");
+        run("ip addr add 203.0.113.1/24 dev lo");
+        run("ip addr add 203.0.113.9/24 dev lo");
+        // Behind a firewall it would be reached from here alone.
+        let server = Scripted::start_at("203.0.113.9:0".parse().unwrap(), &[]);
+        let listed = |flags: &[&str]| Proxy::start(&[&["--forward"], flags].concat()).unwrap();
+        for (proxy, code) in [
+            (listed(&[]), 530),
+            (listed(&["--allow", "0.0.0.0/0"]), 530),
+            (listed(&["--allow", "203.0.113.0/24"]), 220),
+        ] {
+            let mut control = proxy.connect().unwrap();
+            let said = control.expect(format!("OPEN {}", server.at), code).unwrap().to_string();
+            assert!(code == 220 || said.contains("this machine's own address"), "{said}");
+        }
+        assert!(server.heard().iter().all(|line| line == "QUIT"), "{:?}", server.heard());
+    });
 }

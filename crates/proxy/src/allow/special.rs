@@ -15,6 +15,10 @@ pub(super) struct Special {
 
 pub(super) const LINK_LOCAL: &str = "a link-local";
 
+/// An address of this machine; any network but that of all addresses lists it.
+pub(super) const OWN: Special =
+    Special { kind: "this machine's own", prefix: 1, private: true, may_be_listed: true };
+
 const fn kind(kind: &'static str, prefix: u8) -> Option<Special> {
     Some(Special { kind, prefix, private: false, may_be_listed: true })
 }

@@ -1,8 +1,31 @@
 use super::*;
 
 fn allowed(rules: &str, host: &str, ip: &str) -> bool {
+    judged(rules, host, ip, false)
+}
+
+fn judged(rules: &str, host: &str, ip: &str, here: bool) -> bool {
     let rules = rules.split_whitespace().map(|rule| rule.parse().unwrap()).collect();
-    Allow::new(rules).judge(host, SocketAddr::new(ip.parse().unwrap(), 21)).is_ok()
+    Allow::new(rules).judge(host, SocketAddr::new(ip.parse().unwrap(), 21), here).is_ok()
+}
+
+#[test]
+fn this_machines_own_addresses_are_listed_by_name_or_by_a_network_that_is_not_all() {
+    for (rules, host, ip, wanted) in [
+        ("", "h", "203.0.113.9", false),
+        ("", "h", "2001:db8::9", false),
+        ("0.0.0.0/0 ::/0", "h", "203.0.113.9", false),
+        ("0.0.0.0/0 ::/0", "h", "2001:db8::9", false),
+        ("*.example", "h.example", "203.0.113.9", false),
+        ("203.0.113.0/24", "h", "203.0.113.9", true),
+        ("h.example", "h.example", "203.0.113.9", true),
+        ("2001:db8::/32", "h", "2001:db8::9", true),
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1", true),
+        ("localhost", "localhost", "::1", true),
+        ("10.0.0.0/8", "h", "10.0.0.1", true),
+    ] {
+        assert_eq!(judged(rules, host, ip, true), wanted, "{rules}: {host} {ip}");
+    }
 }
 
 #[test]
@@ -109,7 +132,7 @@ fn a_wide_rule_or_a_name_opens_no_special_address() {
 fn a_refusal_names_the_cure_only_where_there_is_one() {
     let said = |ip: &str| {
         let to = SocketAddr::new(ip.parse().unwrap(), 21);
-        Allow::default().judge("h", to).unwrap_err().to_string()
+        Allow::default().judge("h", to, false).unwrap_err().to_string()
     };
     assert!(said("10.0.0.1").contains("--allow") && said("::1").contains("--allow"));
     assert!(!said("0.0.0.0").contains("--allow") && !said("ff02::1").contains("--allow"));
@@ -118,7 +141,7 @@ fn a_refusal_names_the_cure_only_where_there_is_one() {
 
 #[test]
 fn ports_of_other_services_are_refused() {
-    let judge = |port| Allow::default().judge("h", SocketAddr::new([8, 8, 8, 8].into(), port));
+    let judge = |port| Allow::default().judge("h", SocketAddr::new([8, 8, 8, 8].into(), port), false);
     assert!([21, 990, 1024, 2121].into_iter().all(|port| judge(port).is_ok()));
     assert!([1, 22, 25, 80, 443, 1023].into_iter().all(|port| judge(port) == Err(Denied::Port(port))));
 }

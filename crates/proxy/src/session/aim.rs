@@ -195,7 +195,9 @@ fn judge(
     let mut denied = None;
     let mut good = Vec::new();
     for to in addresses {
-        match allow.judge(host, to) {
+        // Where no route leads, nobody is reached.
+        let here = portway_nft::is_local(to.ip()).unwrap_or_default();
+        match allow.judge(host, to, here) {
             Ok(()) if own.leads_here(to, home) => denied = Some(Denied::Ourselves(to)),
             Ok(()) => good.push(to),
             Err(why) => denied = Some(why),
