@@ -27,7 +27,7 @@ pub use transfer::{Body, Done, Job};
 pub use way::Way;
 
 pub(crate) use transfer::data_open;
-pub(crate) use way::{Channel, Opened};
+pub(crate) use way::Opened;
 
 /// One control connection, logged in, and the data connections it asks for.
 ///

@@ -20,9 +20,11 @@ use crate::conn::Stream;
 use crate::hole::OpenHole;
 use crate::{ChannelMode as Mode, DataConn, Facts, Failure, Proven};
 
+mod channel;
 mod proxied;
 mod small;
 
+pub use channel::Channel;
 pub use proxied::Through;
 pub use small::{Sight, Small};
 
@@ -128,14 +130,17 @@ impl Link {
         DataConn::new(Stream::Plain(self.stream), self.facts, self.hole)
     }
 
-    /// Ready for the pump, after a handshake that resumes the control connection's session if a ticket is
-    /// left. There is no deadline here: servers answer only once the transfer begins, so the caller sets one.
+    /// Ready for the pump; with `tls` after a handshake that resumes the control connection's session if a ticket is
+    /// left. Servers answer it only once the transfer begins.
     ///
     /// # Errors
-    /// [`Failure::HandshakeFailed`].
-    pub async fn secure(self, tls: &ClientControlTls) -> Result<DataConn, Failure> {
+    /// [`Failure::HandshakeFailed`], or [`Failure::Stalled`] when the handshake takes longer than `within`.
+    pub async fn ready(self, tls: Option<&ClientControlTls>, within: Duration) -> Result<DataConn, Failure> {
+        let Some(tls) = tls else { return Ok(self.plain()) };
         let Self { stream, mut facts, hole } = self;
-        let tls = tls.connect_data(stream).await.map_err(Failure::HandshakeFailed)?;
+        let shaken = timeout(within, tls.connect_data(stream)).await;
+        let tls =
+            shaken.map_err(|_| Failure::Stalled { quiet: within })?.map_err(Failure::HandshakeFailed)?;
         if tls.info().resumed {
             facts.proven = Proven::Resumed;
         }

@@ -27,7 +27,7 @@ mod sys;
 
 pub use announce::{AnnounceAs, AnnouncePolicy, Network, NetworkError, PortMap};
 pub use broker::{Broker, DialError, OfferError, Usage};
-pub use client::{Link, LinkError, Listening, Sight, Small, Through};
+pub use client::{Channel, Link, LinkError, Listening, Sight, Small, Through};
 pub use config::{BrokerConfig, ConfigError, PassivePorts, Proof, Sharing};
 pub use conn::{ChannelMode, DataConn, Facts, Proven};
 pub use dial::Dial;

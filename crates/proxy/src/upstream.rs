@@ -17,7 +17,7 @@ use crate::{LegConfig, LegTimeouts, ProxyHeader};
 mod data;
 mod error;
 
-pub(crate) use data::{Channel, Opened};
+pub(crate) use data::Opened;
 pub(crate) use error::{Lost, NoServer, shown};
 
 /// How long a server may take to answer QUIT.

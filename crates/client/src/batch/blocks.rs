@@ -8,14 +8,14 @@
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-use portway_data::{Options, Progress, receive_stream, send_stream};
+use portway_data::{Channel, Options, Progress, receive_stream, send_stream};
 use portway_proto::client::{self, Answer, CommandId, DataEnd, found_nothing};
 use portway_proto::row::RowFormat;
 use portway_proto::{Command, Mode, Protection, RawReply, Representation, write_blocks};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Ending, Moved, Small, Start, receive};
-use crate::connection::{Channel, data_open};
+use crate::connection::data_open;
 use crate::listing::{LARGEST, Listing, read_rows};
 use crate::{Cause, Connection, Error, Fetched, Phase};
 
@@ -52,16 +52,11 @@ impl Connection {
         }
         let Channel::Link(link) = opened.channel else { return Ok(false) };
         self.trace().record(|| data_open(link.facts()));
-        let conn = match self.data_tls() {
-            None => link.plain(),
-            Some(tls) => match timeout(self.settings().timeouts.tls, link.secure(&tls)).await {
-                Ok(Ok(conn)) => conn,
-                // What is wrong is found out by a transfer of its own.
-                _ => {
-                    self.refuse_blocks();
-                    return Ok(false);
-                }
-            },
+        let (tls, within) = (self.data_tls(), self.settings().timeouts.tls);
+        let Ok(conn) = link.ready(tls.as_ref(), within).await else {
+            // What is wrong is found out by a transfer of its own.
+            self.refuse_blocks();
+            return Ok(false);
         };
         self.trace().note("block mode: all small files share this data connection");
         self.keep(Some(conn));

@@ -130,13 +130,7 @@ async fn move_octets(
     start: Start,
     options: Options<'static>,
 ) -> Moved {
-    let mut conn = match tls {
-        None => link.plain(),
-        Some(tls) => match timeout(options.stall, link.secure(&tls)).await {
-            Ok(Ok(conn)) => conn,
-            _ => return Moved::failed(),
-        },
-    };
+    let Ok(mut conn) = link.ready(tls.as_ref(), options.stall).await else { return Moved::failed() };
     match start {
         Start::Receive(size) => {
             let moved = receive(&mut conn, size, options).await;

@@ -8,7 +8,7 @@ use portway_proto::client::{self, Answer, DataEnd, Event, size_hint};
 use portway_proto::{Command, Protection, RawReply, Representation};
 use tokio::time::Instant;
 
-use super::{Channel, Connection, Opened, Way};
+use super::{Connection, Opened, Way};
 use crate::error::shown;
 use crate::verdict::{Attempt, Outcome};
 use crate::{Cause, Error, Phase, Seen, Timeouts};
@@ -80,10 +80,7 @@ impl Connection {
     ) -> Result<Done, NoRun> {
         let way = opened.way;
         self.restart(job.offset()).await?;
-        let goal = match &opened.channel {
-            Channel::Link(link) => link.facts().peer,
-            Channel::Listening(listening) => listening.addr(),
-        };
+        let goal = opened.channel.addr();
         let id = self.queue(&job.command())?;
         self.flush(Phase::Command).await?;
 

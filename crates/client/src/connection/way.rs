@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portway_data::{Link, LinkError, Listening};
+use portway_data::{Channel, LinkError};
 use portway_proto::client::{accepted_address, passive};
 use portway_proto::{Announced, Command, Epsv, Family, RawReply};
 use serde::{Deserialize, Serialize};
@@ -46,15 +46,6 @@ impl Way {
     pub const fn is_passive(self) -> bool {
         matches!(self, Self::Epsv | Self::Pasv)
     }
-}
-
-/// A data channel as far as it can be before the transfer command.
-#[derive(Debug)]
-pub(crate) enum Channel {
-    /// Passive: it stands.
-    Link(Link),
-    /// Active: the server is to connect here.
-    Listening(Listening),
 }
 
 /// A data channel and the way it came.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::prompt::CLASSIC;
 use super::{Act, Client, Site, Skill, line, quoted};
 use crate::Program;
 
@@ -50,17 +51,7 @@ impl Client for Ncftp {
     /// `ncftpput -z` (3.2.6) sends REST and then the file from its beginning, to any server: it
     /// cannot resume uploads.
     fn skills(&self) -> &'static [Skill] {
-        &[
-            Skill::List,
-            Skill::Get,
-            Skill::Put,
-            Skill::Append,
-            Skill::ResumeGet,
-            Skill::Rename,
-            Skill::Delete,
-            Skill::Folders,
-            Skill::Mirror,
-        ]
+        CLASSIC
     }
 
     fn spells(&self, name: &[u8]) -> bool {

@@ -13,7 +13,8 @@ pub struct Prompt {
     skills: &'static [Skill],
 }
 
-const CLASSIC: &[Skill] = &[
+/// What the programs of old can.
+pub(super) const CLASSIC: &[Skill] = &[
     Skill::List,
     Skill::Get,
     Skill::Put,

@@ -88,20 +88,7 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_and_data_resumes_on_both_legs() {
         (format!("ftps://{implicit}"), vec!["--upstream-ca", &ca], true),
     ] {
         let proxy = Proxy::start(&[&["--reverse", url.as_str()][..], &flags].concat()).unwrap();
-        let tls = Tls::new(&proxy.certificate, TlsOptions::default()).unwrap();
-        for security in [Security::Plain, Security::Explicit, Security::Implicit] {
-            let mut control = match security {
-                Security::Implicit => {
-                    Control::implicit(proxy.at(Family::V4.loopback(), true).unwrap(), &tls).unwrap()
-                }
-                _ => proxy.connect().unwrap(),
-            };
-            if security == Security::Explicit {
-                control.secure(&tls).unwrap();
-            }
-            control.login(ANN).unwrap();
-            there_and_back(&mut control, &server.tree, &format!("{security:?} to {url} {flags:?}"));
-        }
+        each_kind_passes(&proxy, &server.tree, &format!("{url} {flags:?}"));
         let lines = |texts: &[&str], count: usize| {
             until("the log has caught up", PATIENCE, || {
                 let all = proxy.log.so_far().into_iter();
@@ -121,9 +108,8 @@ fn tls_of_each_kind_goes_with_tls_of_each_kind_and_data_resumes_on_both_legs() {
     }
 }
 
-/// Each kind of TLS on the client's side to this server, under this URL.
-fn every_client_reaches(url: &str, flags: &[&str], tree: &Tree, on_data: &str) {
-    let proxy = Proxy::start(&[&["--reverse", url][..], flags].concat()).unwrap();
+/// A file goes there and back with each kind of TLS on the client's side.
+fn each_kind_passes(proxy: &Proxy, tree: &Tree, to: &str) {
     let tls = Tls::new(&proxy.certificate, TlsOptions::default()).unwrap();
     for security in [Security::Plain, Security::Explicit, Security::Implicit] {
         let mut control = match security {
@@ -136,8 +122,14 @@ fn every_client_reaches(url: &str, flags: &[&str], tree: &Tree, on_data: &str) {
             control.secure(&tls).unwrap();
         }
         control.login(ANN).unwrap();
-        there_and_back(&mut control, tree, &format!("{security:?} to {url} {flags:?}"));
+        there_and_back(&mut control, tree, &format!("{security:?} to {to}"));
     }
+}
+
+/// Each kind of TLS on the client's side to this server, under this URL.
+fn every_client_reaches(url: &str, flags: &[&str], tree: &Tree, on_data: &str) {
+    let proxy = Proxy::start(&[&["--reverse", url][..], flags].concat()).unwrap();
+    each_kind_passes(&proxy, tree, &format!("{url} {flags:?}"));
     logged(&proxy, &["\"event\":\"relayed\"", "EPSV", on_data]);
 }
 

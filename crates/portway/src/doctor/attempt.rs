@@ -5,13 +5,13 @@ mod carry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use portway_data::{Link, LinkError, Listening};
+use portway_data::{Channel, Link, LinkError, Listening};
 use portway_doctor::{Attempt, Command, Family, Mode, Offered, Outcome, Passive, Reach};
 use portway_net::{Icmp, Touch, TouchOptions, touch};
 use portway_proto::client::{AddressTrust, Rewrite, accepted_address, passive};
 use portway_proto::{self as proto, Announced, Epsv, RawReply, Vetted};
 
-use self::carry::{Carrier, carry};
+use self::carry::carry;
 use super::talk::{Talk, shown, words};
 
 /// What a data connection gets to come about: one SYN may be lost.
@@ -141,7 +141,7 @@ async fn try_passive(talk: &mut Talk, command: Command, load: &Load, how: &How) 
         reach,
     });
     let mut tried = match link {
-        Ok(link) => carry(talk, command, began, Carrier::Link(link), load, how).await,
+        Ok(link) => carry(talk, command, began, Channel::Link(link), load, how).await,
         Err(error) => {
             let (outcome, detail) = match reach {
                 Reach::Silent => (Outcome::Silent, format!("port {} does not answer", to.port())),
@@ -234,7 +234,7 @@ async fn try_active(talk: &mut Talk, command: Command, load: &Load, how: &How) -
         tried.seen_as = accepted_address(&reply).or_else(|| last_address(&reply, listening.addr().ip()));
         tried
     } else {
-        carry(talk, command, began, Carrier::Listening(listening), load, how).await
+        carry(talk, command, began, Channel::Listening(listening), load, how).await
     };
     tried.attempt.announced = Some(announced.claim());
     tried

@@ -7,13 +7,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use portway_data::{
-    DataConn, Facts, Failure, Link, LinkError, Options, Progress, RelayError, relay, relay_watched,
+    Channel, DataConn, Facts, Failure, LinkError, Options, Progress, RelayError, relay, relay_watched,
 };
 use portway_net::ClientControlTls;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::inspect::Inspection;
-use crate::upstream::Channel;
 use portway_interpreter::Pending;
 
 /// Which way the octets go.
@@ -117,13 +116,12 @@ impl Carry {
         } = self;
         let mut facts = BothFacts::default();
         let server_side = async {
-            let link = match server {
-                Channel::Link(link) => link,
-                Channel::Listening(mut listening) => {
-                    listening.accept(server_ip, patience).await.map_err(|error| no_link(&error))?
-                }
-            };
-            secure(link, server_tls.as_ref(), patience).await
+            let link = server.link(server_ip, patience).await.map_err(|error| no_link(&error))?;
+            let conn = link.ready(server_tls.as_ref(), patience).await;
+            let mut conn = conn.map_err(|failure| Broken::server(&failure))?;
+            // Held, so that dropping it is no end of file.
+            conn.hold();
+            Ok(conn)
         };
         let client_side = async { take(client, start, patience).await.map_err(Broken::Client) };
         let (server, client) = match both(server_side, client_side).await {
@@ -179,19 +177,6 @@ impl Carry {
         let sink = result.is_ok().then_some(to);
         Carried { sink, facts, result }
     }
-}
-
-/// The server's connection, under TLS if its control connection is; held, so that dropping it is no end of file.
-async fn secure(link: Link, tls: Option<&ClientControlTls>, patience: Duration) -> Result<DataConn, Broken> {
-    let mut conn = match tls {
-        None => link.plain(),
-        Some(tls) => match timeout_at(Instant::now() + patience, link.secure(tls)).await {
-            Ok(conn) => conn.map_err(|failure| Broken::server(&failure))?,
-            Err(_) => return Err(Broken::server(&Failure::Stalled { quiet: patience })),
-        },
-    };
-    conn.hold();
-    Ok(conn)
 }
 
 fn no_link(error: &LinkError) -> Broken {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portway_data::{Link, Listening};
+use portway_data::{Channel, Link, Listening};
 use portway_proto::client::{AddressTrust, passive};
 use portway_proto::{Announced, Command, Epsv, Family};
 use tokio::time::Instant;
@@ -56,15 +56,6 @@ impl Ways {
         self.forget(way);
         self.0.push(way);
     }
-}
-
-/// A data channel as far as it can be before the transfer command.
-#[derive(Debug)]
-pub(crate) enum Channel {
-    /// Passive: it stands.
-    Link(Link),
-    /// Active: the server is to connect here.
-    Listening(Listening),
 }
 
 /// A data channel and how it came about.

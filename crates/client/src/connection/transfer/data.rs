@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portway_data::{
-    ChannelMode, DataConn, Facts, Failure, Options, Progress, receive_file, receive_stream, send_file,
-    send_stream,
+    Channel, ChannelMode, DataConn, Facts, Failure, Options, Progress, receive_file, receive_stream,
+    send_file, send_stream,
 };
 use portway_net::ClientControlTls;
 use portway_proto::client::DataEnd;
@@ -15,7 +15,6 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Body, FAR};
-use crate::connection::Channel;
 use crate::trace::micros;
 use crate::{Seen, Timeouts, Trace};
 
@@ -95,23 +94,12 @@ impl DataSide {
     }
 
     async fn connect(&self, channel: Channel, gate: &Gate) -> Result<DataConn, Failure> {
-        let link = match channel {
-            Channel::Link(link) => link,
-            Channel::Listening(mut listening) => {
-                // The control side keeps the time.
-                listening
-                    .accept(self.peer, FAR)
-                    .await
-                    .map_err(|error| Failure::Broken(io::Error::other(error)))?
-            }
-        };
+        // The control side keeps the time.
+        let link = channel.link(self.peer, FAR).await;
+        let link = link.map_err(|error| Failure::Broken(io::Error::other(error)))?;
         gate.linked.store(true, Ordering::Relaxed);
         self.trace.record(|| data_open(link.facts()));
-        let Some(tls) = &self.tls else { return Ok(link.plain()) };
-        let conn = match timeout(self.timeouts.tls, link.secure(tls)).await {
-            Err(_) => return Err(Failure::Stalled { quiet: self.timeouts.tls }),
-            Ok(conn) => conn?,
-        };
+        let conn = link.ready(self.tls.as_ref(), self.timeouts.tls).await?;
         if let Some(info) = conn.tls() {
             let (version, cipher, resumed) =
                 (info.version.to_string(), info.cipher.to_string(), info.resumed);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use portway_data::{DataConn, Failure, Link, Listening, Options, Progress, receive_stream};
+use portway_data::{Channel, Failure, Options, Progress, receive_stream};
 use portway_doctor::{Command, NoTransfer, Outcome};
 use portway_net::ClientControlTls;
 use portway_proto::{self as proto, ListArg, RawReply};
@@ -17,12 +17,6 @@ const ACCEPT: Duration = Duration::from_millis(2000);
 const STALL: Duration = Duration::from_millis(1500);
 /// More of a listing than this proves nothing more.
 const ENOUGH: usize = 256 * 1024;
-
-/// What the octets will come through.
-pub(super) enum Carrier {
-    Link(Link),
-    Listening(Listening),
-}
 
 /// How the data side ended.
 enum End {
@@ -41,7 +35,7 @@ pub(super) async fn carry(
     talk: &mut Talk,
     command: Command,
     began: Instant,
-    carrier: Carrier,
+    channel: Channel,
     load: &Load,
     how: &How,
 ) -> Tried {
@@ -62,10 +56,10 @@ pub(super) async fn carry(
         Load::File(_, octets) => *octets,
     };
     let tls = talk.tls.clone().map(|tls| if how.fresh_tls { tls.without_resumption() } else { tls });
-    let active = matches!(carrier, Carrier::Listening(_));
+    let active = matches!(channel, Channel::Listening(_));
     let mut listing = Vec::new();
     let (end, last, lost) = {
-        let data = data_side(carrier, talk.peer, tls, enough, &mut listing);
+        let data = data_side(channel, talk.peer, tls, enough, &mut listing);
         tokio::pin!(data);
         let (mut end, mut last, mut lost) = (None, None::<RawReply>, None::<Lost>);
         let mut deadline = tokio::time::Instant::now() + ACCEPT + STALL + STALL;
@@ -107,26 +101,17 @@ pub(super) async fn carry(
 }
 
 async fn data_side(
-    carrier: Carrier,
+    channel: Channel,
     peer: SocketAddr,
     tls: Option<ClientControlTls>,
     enough: usize,
     taken: &mut Vec<u8>,
 ) -> End {
-    let link = match carrier {
-        Carrier::Link(link) => link,
-        Carrier::Listening(mut listening) => match listening.accept(peer.ip(), ACCEPT).await {
-            Ok(link) => link,
-            Err(_) => return End::Nobody,
-        },
-    };
-    let mut conn: DataConn = match tls {
-        None => link.plain(),
-        Some(tls) => match tokio::time::timeout(STALL, link.secure(&tls)).await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => return End::Handshake(error.to_string()),
-            Err(_) => return End::Stalled(0),
-        },
+    let Ok(link) = channel.link(peer.ip(), ACCEPT).await else { return End::Nobody };
+    let mut conn = match link.ready(tls.as_ref(), STALL).await {
+        Ok(conn) => conn,
+        Err(Failure::Stalled { .. }) => return End::Stalled(0),
+        Err(error) => return End::Handshake(error.to_string()),
     };
     let progress = Progress::new();
     let options = Options { stall: STALL, ..Options::default() };
