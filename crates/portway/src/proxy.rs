@@ -18,7 +18,7 @@ use portway_interpreter::{Door, Parts};
 use portway_net::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, Trust};
 use portway_ops::{Log, Registry, Sink};
 use portway_proto::Policy;
-use portway_proxy::{Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, UserLimits};
+use portway_proxy::{Guesses, Kind, LegConfig, LegTimeouts, Proxy, ProxyConfig, UserLimits};
 
 use crate::out;
 use crate::service::{TlsMode, runtime, signals, stopped, tls};
@@ -83,6 +83,7 @@ async fn proxy(settings: Settings) -> Result<ExitCode> {
         leaves: settings.ca_dir.as_deref().map(ca::load).transpose()?,
         leg,
         user_limits: UserLimits::new(settings.user_limits.clone()),
+        guesses: Guesses::default(),
         inspect: settings.inspect.clone(),
         filter: settings.filter.clone(),
         own_listeners: own,

@@ -9,7 +9,7 @@ use portway_data::OwnListeners;
 use portway_interpreter::Door;
 use portway_net::{ClientTls, Leaves};
 
-use crate::{Allow, Filter, Inspect, Routes, UserLimits};
+use crate::{Allow, Filter, Guesses, Inspect, Routes, UserLimits};
 
 /// What a proxy has besides the [`Parts`](portway_interpreter::Parts) of all who play a server.
 pub struct ProxyConfig {
@@ -25,6 +25,8 @@ pub struct ProxyConfig {
     pub filter: Filter,
     /// How much of it one user may have.
     pub user_limits: UserLimits,
+    /// Who has given servers wrong passwords.
+    pub guesses: Guesses,
     /// Who looks into files that pass. Default `None`.
     pub inspect: Option<Inspect>,
     /// Where this program listens, which no client gets to by way of us.

@@ -277,3 +277,35 @@ fn a_name_with_control_characters_is_nobodys() {
     }
     control.login(ANN).unwrap();
 }
+
+#[test]
+fn who_guesses_passwords_locks_nobody_else_out_of_the_server() {
+    // A server that counts failures by address takes all of them for the proxy's: portway's lets nobody in after 20.
+    let server = Scripted::start(&[("PASS", "530 No"), ("PROXY", "")]);
+    let url = format!("ftp://{}", server.at);
+    let proxy = Proxy::start(&["--reverse", &url]).unwrap();
+    let guesser: IpAddr = "127.0.0.66".parse().unwrap();
+    let mut guessing: Vec<Control> =
+        (0..30).map(|_| Control::connect_from(guesser, proxy.port().unwrap()).unwrap()).collect();
+    for control in &mut guessing {
+        control.send("USER alice\r\nPASS wrong\r\n").unwrap();
+    }
+    for control in &mut guessing {
+        control.expect_reply(331).unwrap();
+        let code = control.reply().unwrap().code;
+        assert!(matches!(code, 421 | 530), "{code}");
+    }
+    assert_eq!(server.heard().iter().filter(|line| line.starts_with("PASS")).count(), 10);
+    logged(&proxy, &["refused", "login", "throttled", "127.0.0.66"]);
+    // Nobody else is stopped.
+    let mut control = proxy.connect().unwrap();
+    control.expect("USER alice", 331).unwrap();
+    control.expect("PASS other", 530).unwrap();
+    // A server that is told whose connection it is counts by itself.
+    let told = Proxy::start(&["--reverse", &url, "--upstream-proxy-header", "v1"]).unwrap();
+    for _ in 0..12 {
+        let mut control = told.connect().unwrap();
+        control.expect("USER alice", 331).unwrap();
+        control.expect("PASS wrong", 530).unwrap();
+    }
+}

@@ -11,8 +11,8 @@ use portway_net::{ClientTls, ClientTlsOptions, Identity, ServerTls, ServerTlsOpt
 use portway_ops::{Limits, Log, Registry};
 use portway_proto::Policy;
 use portway_proxy::{
-    Allow, Filter, Kind, LegConfig, LegTimeouts, Origin, Proxy, ProxyConfig, ServerTlsChoice, Takeover,
-    UserLimits, WayChoice,
+    Allow, Filter, Guesses, Kind, LegConfig, LegTimeouts, Origin, Proxy, ProxyConfig, ServerTlsChoice,
+    Takeover, UserLimits, WayChoice,
 };
 
 /// What a bridge needs to know besides the gate's settings.
@@ -63,6 +63,7 @@ pub(super) fn bridge(settings: &BridgeSettings, gate: &GateConfig, log: &Log) ->
         kind: Kind::Transparent(Allow::default()),
         door: None,
         user_limits: UserLimits::default(),
+        guesses: Guesses::default(),
         leaves: Some(leaves),
         leg: LegConfig {
             tls: ServerTlsChoice::Auto,

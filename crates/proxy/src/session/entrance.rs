@@ -7,10 +7,12 @@ use zeroize::Zeroizing;
 use super::command::not_connected;
 use portway_interpreter::{End, NotIn};
 
-use super::Session;
+use super::{Server, Session};
 use crate::Kind;
+use crate::guesses::{Guesser, TooOften, Turn};
 use crate::login::{Step, Then};
 use crate::quota::{Allowance, TooMany};
+use crate::rules::other_name;
 use crate::upstream::NoServer;
 
 impl Session {
@@ -172,11 +174,51 @@ impl Session {
             return Ok(());
         }
         self.client.entry.set_state(SessionState::LoggingIn);
+        let turn = match self.turn(command).await? {
+            Ok(turn) => turn,
+            Err(TooOften) => return self.guessed_too_often(),
+        };
         let reply = self.ask(command).await?;
         self.client.entry.set_state(SessionState::Idle);
-        match reply {
-            Some(reply) => self.judged(&reply).await,
-            None => Ok(()),
+        let Some(reply) = reply else { return Ok(()) };
+        let guest = self.upstream.as_ref().is_some_and(|server| other_name(&server.user).is_some());
+        match (turn, reply.code) {
+            // Whoever logs in anonymously has shown nothing that would make up for wrong guesses.
+            (Some(turn), 200..=299) if !guest => turn.judged(true),
+            (Some(turn), 530) => turn.judged(false),
+            _ => {}
+        }
+        self.judged(&reply).await
+    }
+
+    /// Whether the client may have another password tried. A server that knows whose connection it is counts by itself.
+    async fn turn(&mut self, command: &Command<'_>) -> Result<Result<Option<Turn>, TooOften>, End> {
+        let known = self.takeover.is_some() || self.config.leg.header.is_some();
+        let (Command::Pass(_), Some(server), false) = (command, &self.upstream, known) else {
+            return Ok(Ok(None));
+        };
+        let at = self.users_at(server);
+        let turn = self.config.guesses.turn(Guesser::new(self.client.peer.ip(), at));
+        Ok(self.client.control.attend(turn).await?.map(Some))
+    }
+
+    fn guessed_too_often(&mut self) -> Result<(), End> {
+        self.client.record(Refused {
+            session: Some(self.client.entry.id()),
+            peer: self.client.peer.ip().to_canonical(),
+            what: "login",
+            why: "throttled",
+        });
+        let why = "Too many failed logins from your address; try again in some minutes.";
+        self.client.say(Code::UNAVAILABLE, why);
+        Err(End::REFUSED)
+    }
+
+    /// The address that tells users of one name apart: all servers behind a reverse proxy are taken to have the same.
+    fn users_at(&self, server: &Server) -> Option<std::net::IpAddr> {
+        match self.config.kind {
+            Kind::Reverse(_) => None,
+            Kind::Forward(_) | Kind::Transparent(_) => Some(server.leg.peer().ip().to_canonical()),
         }
     }
 
@@ -237,13 +279,9 @@ impl Session {
 
     /// Takes the user's place among those that it may have here.
     fn take_place(&mut self) -> Result<(), TooMany> {
+        let at = self.upstream.as_ref().and_then(|server| self.users_at(server));
         let Some(server) = &mut self.upstream else { return Ok(()) };
         server.allowance = Allowance::default();
-        // All servers behind a reverse proxy are taken to have the same users.
-        let at = match self.config.kind {
-            Kind::Reverse(_) => None,
-            Kind::Forward(_) | Kind::Transparent(_) => Some(server.leg.peer().ip().to_canonical()),
-        };
         let limits = &self.config.user_limits;
         server.allowance = limits.admit_user(&server.user, server.leg.host(), at)?;
         Ok(())
