@@ -26,7 +26,9 @@ fn transfers(d: &mut crate::words::Dialogue<'_>, port: u16) {
 }
 
 fn comes_back(engine: &str) {
-    let stage = Stage::new(&["--engine", engine]);
+    // Several ports and interfaces are sets without names of their own.
+    let more = ["--port", "21", "--port", "2121", "--interface", "cli", "--interface", "srv"];
+    let stage = Stage::new(&[&["--engine", engine][..], &more].concat());
     let mut before = BOTH.map(|family| stage.session(family));
     let wanted = rules();
     assert!(wanted.contains("chain"), "{wanted}");
