@@ -37,6 +37,9 @@ use segment::{Segment, flag};
 const SWEEP: Duration = Duration::from_millis(250);
 /// How soon we notice that we are to stop.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long after such a moment a connection that acknowledges what never came by here is cut off, in place of its packet: all
+/// that follows would be dropped, too. At other times such packets are forged.
+const SUSPECT: Duration = Duration::from_secs(120);
 /// Octets that all dialogues together may keep; then those that keep much take nothing new until less is kept.
 const KEPT_IN_ALL: usize = 64 << 20;
 /// What every dialogue may keep even then.
@@ -128,6 +131,8 @@ struct Flows {
     all: HashMap<(SocketAddr, SocketAddr), Flow>,
     /// Octets that they keep.
     kept: usize,
+    /// How often the rules were put back, as far as it was noticed, and until when connections show what they lost.
+    restored: (u32, Option<Instant>),
 }
 
 impl Inspect {
@@ -138,8 +143,13 @@ impl Inspect {
         let detail = format!("control ports {:?}, packets held in queue {}", config.ports, own.queue);
         log.record(Notice { what: "gate", detail: Shown::from(detail) });
         let shared = Arc::new(Shared::new(config, kernel, log));
-        let table =
-            Flows { shared: Arc::clone(&shared), mid_stream: own.mid_stream, all: HashMap::new(), kept: 0 };
+        let table = Flows {
+            shared: Arc::clone(&shared),
+            mid_stream: own.mid_stream,
+            all: HashMap::new(),
+            kept: 0,
+            restored: (0, None),
+        };
         Self { shared, table, queue }
     }
 
@@ -192,6 +202,7 @@ impl Inspect {
                     break;
                 }
                 self.table.sweep(now);
+                self.table.look_out(now);
                 swept = now;
             }
         }
@@ -231,7 +242,8 @@ impl Flows {
             if crowded && before > KEPT_ANYWAY && !segment.payload(packet).is_empty() {
                 return Fate::Drop;
             }
-            let fate = flow.take(&self.shared, side, segment, packet, now);
+            let suspect = self.restored.1.is_some_and(|until| now < until);
+            let fate = flow.take(&self.shared, side, segment, packet, (now, suspect));
             self.kept = (self.kept + flow.held()).saturating_sub(before);
             return fate;
         }
@@ -266,6 +278,14 @@ impl Flows {
             _ if segment.has(flag::RST) => Fate::Rewrite(flow::without_payload(segment, packet)),
             0x10 if self.mid_stream == MidStream::Pass => Fate::Pass,
             _ => Fate::Reset,
+        }
+    }
+
+    /// Notices that the rules were gone for a moment.
+    fn look_out(&mut self, now: Instant) {
+        let restored = self.shared.ledger.restored();
+        if restored != self.restored.0 {
+            self.restored = (restored, Some(now + SUSPECT));
         }
     }
 

@@ -51,6 +51,8 @@ struct Inner {
     next_session: u64,
     /// The rules could not be looked after when that was tried last.
     unruly: bool,
+    /// How often they had to be put back.
+    restored: u32,
 }
 
 impl Ledger {
@@ -72,6 +74,7 @@ impl Ledger {
             counts: Counts::default(),
             next_session: 1,
             unruly: false,
+            restored: 0,
         };
         Self { log, inner: Mutex::new(inner) }
     }

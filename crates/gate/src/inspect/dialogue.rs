@@ -84,6 +84,11 @@ impl Dialogue {
         self.over || self.client.lane.has_ended() && self.server.lane.has_ended()
     }
 
+    /// Whether this side acknowledges what has not left here.
+    pub(crate) fn has_missed(&self, side: Side, ack: u32) -> bool {
+        !self.half_ref(side.other()).lane.may_acknowledge(ack)
+    }
+
     /// Takes one segment and says what leaves in its place.
     pub(crate) fn segment(
         &mut self,

@@ -113,14 +113,14 @@ impl Flow {
         self.seen = now;
     }
 
-    /// Takes a packet of one side.
+    /// Takes a packet of one side; `suspect` says that some may have passed by unread.
     pub(crate) fn take(
         &mut self,
         shared: &Shared,
         side: Side,
         segment: &Segment,
         packet: &[u8],
-        now: Instant,
+        (now, suspect): (Instant, bool),
     ) -> Fate {
         if !self.is_over() {
             self.seen = now;
@@ -164,6 +164,16 @@ impl Flow {
         let part = Part { seq: segment.seq, ack: Some(segment.ack), octets, fin, room: segment.room() };
         let Open { dialogue, session, ended, .. } = &mut **open;
         match dialogue.segment(side, part, now, &mut Holder { shared, session }) {
+            Outcome::Drop if suspect && dialogue.has_missed(side, segment.ack) => {
+                let client = session.row.client.ip();
+                shared.ledger.refuse(
+                    session.number,
+                    client,
+                    "something passed unread while the rules were gone",
+                );
+                self.cut(shared, now);
+                Fate::Reset
+            }
             Outcome::Drop => Fate::Drop,
             Outcome::Close(seq) => {
                 self.cut(shared, now);

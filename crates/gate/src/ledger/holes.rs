@@ -142,6 +142,11 @@ impl Ledger {
         !inner.kernel.is_lost()
     }
 
+    /// How often the gate's rules had to be put back: each time something may have passed unread.
+    pub(crate) fn restored(&self) -> u32 {
+        self.lock().restored
+    }
+
     /// Rules that somebody took away are put back by the helper; here it is said.
     fn look_after_rules(&self, inner: &mut Inner) {
         let found = inner.kernel.mended();
@@ -159,6 +164,7 @@ impl Ledger {
             _ => None,
         };
         inner.unruly = found.is_err();
+        inner.restored = inner.restored.saturating_add(found.unwrap_or_default());
         if let Some((what, detail)) = said {
             self.log.record(Warning { what, detail: Shown::from(detail) });
         }

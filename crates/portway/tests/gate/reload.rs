@@ -87,3 +87,30 @@ fn routes_are_put_back_when_a_network_manager_takes_them_away() {
         }
     });
 }
+
+#[test]
+fn a_connection_of_which_the_queue_has_missed_a_word_is_cut_off_at_once() {
+    in_namespaces(|| {
+        let stage = Stage::new(&["--engine", "inspect"]);
+        let helper = crate::whole::helper_of(stage.field.gate.as_ref().unwrap().id());
+        let signal = |what| {
+            let helper = rustix::process::Pid::from_raw(helper.cast_signed()).unwrap();
+            rustix::process::kill_process(helper, what).unwrap();
+        };
+        for family in BOTH {
+            let mut d = stage.session(family);
+            let mut other = stage.session(family);
+            signal(rustix::process::Signal::STOP);
+            nft("delete table inet portway_gate");
+            // These two pass unread. A word that nobody has acknowledged comes again, and is read then.
+            d.exchange("NOOP", "200 Fine.");
+            signal(rustix::process::Signal::CONT);
+            assert!(until(SOON, || stage.field.log().matches("rules_restored").count() > family));
+            let _ = std::io::Write::write_all(&mut d.client.stream, b"STAT\r\n");
+            assert_eq!(d.client.line(), None, "it is cut off");
+            other.is_alive();
+            let said = stage.field.status();
+            assert!(said.matches("passed unread while the rules were gone").count() > family, "{said}");
+        }
+    });
+}

@@ -257,7 +257,7 @@ fn without_its_helper(engine: &str) {
 }
 
 /// The one process that a gate has started and that still runs.
-fn helper_of(gate: u32) -> u32 {
+pub(crate) fn helper_of(gate: u32) -> u32 {
     let all = std::fs::read_to_string(format!("/proc/{gate}/task/{gate}/children")).unwrap();
     all.trim().parse().unwrap_or_else(|_| panic!("not one helper: {all:?}"))
 }
