@@ -10,37 +10,79 @@ use portway_proto::{Command, RawReply, printable};
 
 use crate::{Cause, Connection, Error, Phase};
 
+/// A digest of octets as they pass.
+pub struct Digesting(Box<dyn Running + Send>);
+
+trait Running {
+    fn take(&mut self, octets: &[u8]);
+    fn end(self: Box<Self>) -> String;
+}
+
+struct Crc(crc32fast::Hasher);
+
+impl Running for Crc {
+    fn take(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+    fn end(self: Box<Self>) -> String {
+        format!("{:08x}", self.0.finalize())
+    }
+}
+
+impl<D: sha2::Digest> Running for D {
+    fn take(&mut self, octets: &[u8]) {
+        self.update(octets);
+    }
+    fn end(self: Box<Self>) -> String {
+        hex(&self.finalize())
+    }
+}
+
+impl Digesting {
+    /// Of nothing, so far.
+    #[must_use]
+    pub fn new(algorithm: Algorithm) -> Self {
+        Self(match algorithm {
+            Algorithm::Crc32 => Box::new(Crc(crc32fast::Hasher::new())),
+            Algorithm::Md5 => Box::new(md5::Md5::default()),
+            Algorithm::Sha1 => Box::new(sha1::Sha1::default()),
+            Algorithm::Sha256 => Box::new(sha2::Sha256::default()),
+            Algorithm::Sha512 => Box::new(sha2::Sha512::default()),
+        })
+    }
+
+    /// The next ones.
+    pub fn take(&mut self, octets: &[u8]) {
+        self.0.take(octets);
+    }
+
+    /// The digest of all, in lower-case hexadecimal.
+    #[must_use]
+    pub fn end(self) -> String {
+        self.0.end()
+    }
+}
+
+impl std::fmt::Debug for Digesting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Digesting").finish_non_exhaustive()
+    }
+}
+
 /// The digest of a whole file, in lower-case hexadecimal. Blocks while it reads.
 ///
 /// # Errors
 /// What reading says.
 pub fn digest_file(file: &File, algorithm: Algorithm) -> io::Result<String> {
-    fn run(file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-        let (mut buf, mut at) = (vec![0; 256 * 1024], 0_u64);
-        loop {
-            let n = file.read_at(&mut buf, at)?;
-            if n == 0 {
-                return Ok(());
-            }
-            take(buf.get(..n).unwrap_or_default());
-            at = at.saturating_add(n as u64);
+    let mut digest = Digesting::new(algorithm);
+    let (mut buf, mut at) = (vec![0; 256 * 1024], 0_u64);
+    loop {
+        let n = file.read_at(&mut buf, at)?;
+        if n == 0 {
+            return Ok(digest.end());
         }
-    }
-    fn of<D: sha2::Digest>(file: &File) -> io::Result<String> {
-        let mut state = D::new();
-        run(file, |octets| state.update(octets))?;
-        Ok(hex(&state.finalize()))
-    }
-    match algorithm {
-        Algorithm::Crc32 => {
-            let mut state = crc32fast::Hasher::new();
-            run(file, |octets| state.update(octets))?;
-            Ok(format!("{:08x}", state.finalize()))
-        }
-        Algorithm::Md5 => of::<md5::Md5>(file),
-        Algorithm::Sha1 => of::<sha1::Sha1>(file),
-        Algorithm::Sha256 => of::<sha2::Sha256>(file),
-        Algorithm::Sha512 => of::<sha2::Sha512>(file),
+        digest.take(buf.get(..n).unwrap_or_default());
+        at = at.saturating_add(n as u64);
     }
 }
 
@@ -81,10 +123,20 @@ impl Connection {
         let ours = tokio::task::spawn_blocking(move || digest_file(&file, algorithm));
         let ours = ours.await.map_err(|error| Error::local(printable(path), error))?;
         let ours = ours.map_err(|error| Error::local(printable(path), error))?;
-        if ours == theirs {
-            return Ok(true);
+        agree(algorithm, ours, theirs).map(|()| true)
+    }
+}
+
+/// Whether our digest is the server's.
+///
+/// # Errors
+/// [`Cause::Digest`] if it is not.
+pub fn agree(algorithm: Algorithm, ours: String, theirs: String) -> Result<(), Error> {
+    match ours == theirs {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Phase::FinalReply, Cause::Digest { algorithm: algorithm.name(), ours, theirs }))
         }
-        Err(Error::new(Phase::FinalReply, Cause::Digest { algorithm: algorithm.name(), ours, theirs }))
     }
 }
 

@@ -23,7 +23,7 @@ mod verdict;
 
 pub use batch::{Offered, Wanted};
 pub use connection::{Body, Connection, Done, Job, Way};
-pub use digest::digest_file;
+pub use digest::{Digesting, agree, digest_file};
 pub use error::{Blame, Cause, Error, Phase, shown};
 pub use files::{Fetched, GetOptions, PutOptions, Stored, Verify};
 pub use glob::Globs;

@@ -1,12 +1,24 @@
 //! What the client says while a transfer runs.
 
 use std::io;
+use std::time::Duration;
 
 use portway_data::Progress;
 use portway_net::Received;
 use portway_proto::{Action, Code, Command, During, Reply};
 
 use crate::{ControlConnection, End};
+
+/// How long to wait for the end of the control connection behind an upload in stream mode without TLS that took so
+/// long. The connections of a program that was killed end one right after the other, the data connection mostly
+/// first, and only the other one tells that from the end of the file. Nothing behind a small file, which a client is
+/// seldom killed with, and never much beside what the transfer took: a fiftieth, 20 ms at most.
+#[must_use]
+pub fn patience(taken: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_millis(1);
+    const MOST: Duration = Duration::from_millis(20);
+    Some((taken / 50).min(MOST)).filter(|wait| *wait >= LEAST).unwrap_or_default()
+}
 
 impl ControlConnection {
     /// Sorts what came while a transfer runs: what cannot change it is answered, the rest waits. True is ABOR.

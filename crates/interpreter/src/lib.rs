@@ -18,6 +18,7 @@ pub use accept::{Acceptor, Arrival, Listener, Shutdown, forwarded};
 pub use channel::{Kept, Pending};
 pub use connection::ControlConnection;
 pub use door::{Door, NotIn};
+pub use during::patience;
 pub use end::End;
 pub use parts::{Parts, Timeouts};
 pub use record::{TransferRecord, capitalized};

@@ -91,8 +91,8 @@ impl Control {
     }
 
     /// Turns back to plain text, after the 200 reply to CCC (RFC 4217 §6). Works the same on both sides: sends
-    /// close_notify, waits for the peer's, and keeps the TCP connection with every octet behind it. The caller
-    /// sets the deadline.
+    /// close_notify, waits for the peer's, and keeps the TCP connection with every octet behind it. A peer that
+    /// goes on in clear without one is heard, too. The caller sets the deadline.
     ///
     /// # Errors
     /// `InvalidData` if the peer went on talking under TLS; `UnexpectedEof` if it left.
@@ -100,13 +100,7 @@ impl Control {
         let State::Tls(mut tls) = self.0 else { return Ok(self) };
         tls.stream.close()?;
         poll_fn(|cx| tls.stream.poll_send(cx)).await?;
-        let mut unwanted = [0; 1];
-        if poll_fn(|cx| tls.stream.poll_read(cx, &mut unwanted)).await? > 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "data under TLS after its end was agreed on",
-            ));
-        }
+        poll_fn(|cx| tls.stream.poll_end(cx)).await?;
         let (io, ahead) = tls.stream.into_plain();
         Ok(Self(State::Plain { io, ahead }))
     }

@@ -177,15 +177,22 @@ impl ControlChannel {
         read.map(|octets| octets > 0)
     }
 
-    /// Reads to the end if the client has closed its side by now, as far as lines may wait; else nothing. The
-    /// kernel is asked, since it knows before the reactor does.
+    /// Reads to the end if the client has closed its side by now, or does so within `patience`, as far as lines may
+    /// wait; else nothing, or what it has said meanwhile. The kernel is asked, since it knows before the reactor does.
     ///
     /// # Errors
     /// As the connection, which is of no more use then.
-    pub async fn read_to_end(&mut self) -> io::Result<bool> {
+    pub async fn read_to_end(&mut self, patience: Duration) -> io::Result<bool> {
         // A killed program's connections end one right after the other, in any order.
         tokio::task::yield_now().await;
-        let closed = self.stream.as_ref().is_some_and(|stream| has_hung_up(stream.stream()));
+        if !patience.is_zero() && !self.has_closed() && !self.is_silent() {
+            match tokio::time::timeout(patience, self.read()).await {
+                Ok(Ok(true)) => self.put_off(),
+                Ok(end) => return end,
+                Err(_still_there) => {}
+            }
+        }
+        let closed = self.has_closed();
         while closed && !self.is_silent() {
             if !self.read().await? {
                 return Ok(false);
@@ -193,6 +200,10 @@ impl ControlChannel {
             self.put_off();
         }
         Ok(true)
+    }
+
+    fn has_closed(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| has_hung_up(stream.stream()))
     }
 
     /// Sends what is queued; if nothing is, waits for octets and reads them, as [`Self::read`]. Safe to drop

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Session, VERSIONS, client, pair, server};
@@ -42,7 +43,6 @@ async fn clearing_tls_keeps_every_octet_behind_it() {
 #[tokio::test]
 async fn what_comes_behind_close_notify_in_one_segment_is_not_lost() {
     use std::io::{Read, Write};
-    use std::sync::Arc;
     for version in VERSIONS {
         let (accepted, connected) = pair().await;
         let mut raw = connected.into_std().unwrap();
@@ -69,18 +69,53 @@ async fn what_comes_behind_close_notify_in_one_segment_is_not_lost() {
         drop(plain);
         peer.await.unwrap();
     }
+}
 
-    fn raw_client(version: &str) -> rustls::ClientConnection {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let version = if version == "1.2" { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(common::Anybody))
-            .with_no_client_auth();
-        rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap()
+#[tokio::test]
+async fn a_peer_that_goes_on_in_clear_without_close_notify_is_heard() {
+    use std::io::{Read, Write};
+    for version in VERSIONS {
+        let (accepted, connected) = pair().await;
+        let mut raw = connected.into_std().unwrap();
+        raw.set_nonblocking(false).unwrap();
+        let peer = tokio::task::spawn_blocking(move || {
+            let mut tls = raw_client(version);
+            while tls.is_handshaking() {
+                tls.complete_io(&mut raw).unwrap();
+            }
+            tls.writer().write_all(b"CCC\r\n").unwrap();
+            // The reply comes first, with whatever else the server has to say.
+            let mut reply = [0; 8];
+            while !matches!(tls.reader().read(&mut reply), Ok(1..)) {
+                tls.complete_io(&mut raw).unwrap();
+            }
+            raw.write_all(b"NOOP\r\nQUIT\r\n").unwrap();
+            raw.shutdown(std::net::Shutdown::Write).unwrap();
+            raw.read_to_end(&mut vec![]).unwrap();
+        });
+        let mut control = Control::from(accepted).start_tls(&server().control()).await.unwrap();
+        assert_eq!(read_line(&mut control).await, "CCC\r\n", "TLS {version}");
+        control.write_all(b"200 ok\r\n").await.unwrap();
+        control.flush().await.unwrap();
+        let mut plain = control.clear_tls().await.unwrap();
+        let mut rest = String::new();
+        timeout(Duration::from_secs(10), plain.read_to_string(&mut rest)).await.unwrap().unwrap();
+        assert_eq!(rest, "NOOP\r\nQUIT\r\n", "TLS {version}");
+        drop(plain);
+        peer.await.unwrap();
     }
+}
+
+fn raw_client(version: &str) -> rustls::ClientConnection {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let version = if version == "1.2" { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(common::Anybody))
+        .with_no_client_auth();
+    rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap()
 }
 
 #[tokio::test]

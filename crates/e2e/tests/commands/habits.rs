@@ -12,6 +12,16 @@ fn a_dash_is_standard_output_and_standard_input() -> Result<()> {
     ensure!(down.stdout == b"from there\n" && !site.home.has("-"), "{down}");
     let resumed = site.portway(&["get", &site.url("a.txt")?, "-o", "-", "--continue"])?.run()?;
     ensure!(resumed.code == Some(2) && resumed.stdout.is_empty(), "{resumed}");
+    for verb in [vec!["get", "-o", "-"], vec!["cat"]] {
+        let hashed = site
+            .portway(&[&verb[..], &[&site.url("a.txt")?, "--verify", "hash", "--trace"]].concat())?
+            .succeed()?;
+        ensure!(hashed.stdout == b"from there\n" && hashed.text().contains("> HASH a.txt"), "{hashed}");
+        let believed = site
+            .portway(&[&verb[..], &[&site.url("a.txt")?, "--verify", "replies", "--trace"]].concat())?
+            .succeed()?;
+        ensure!(believed.stdout == b"from there\n" && !believed.text().contains("> SIZE"), "{believed}");
+    }
     let up = site.portway(&["put", "-", &site.url("b.txt")?])?.input("from here\n").succeed()?;
     ensure!(site.subject.tree.read("b.txt")? == b"from here\n", "{up}");
     let nameless = site.portway(&["put", "-", &site.url("")?])?.input("x").run()?;

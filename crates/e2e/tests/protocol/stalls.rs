@@ -147,6 +147,39 @@ fn a_transfer_stops_soon_after_its_control_connection_is_gone() -> Result<()> {
 }
 
 // Case 19, upload: what arrived is not shown as the file.
+// Case 19: in clear the end of a program that was killed looks like the end of its file, and its data connection
+// mostly ends first. A machine under load may come between the two ends once.
+#[test]
+fn an_upload_whose_client_is_killed_is_not_stored() -> Result<()> {
+    let subject = subject(&[])?;
+    let names: Vec<String> = (0..6).map(|n| format!("cut{n}")).collect();
+    let killed = |name: &str| -> Result<()> {
+        let mut control = subject.session()?;
+        let mut data = control.begin(format!("STOR {name}"))?;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            data.write_all(&[b'x'; 1000])?;
+            // A slow line.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drop(data);
+        control.hang_up();
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = names.iter().map(|name| scope.spawn(|| killed(name))).collect();
+        running.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a panic"))?)
+    })?;
+    let mut ended = 0;
+    subject.log.wait_for("the sessions' ends", PATIENCE, |line| {
+        ended += usize::from(line.contains("session_closed"));
+        (ended == names.len()).then_some(())
+    })?;
+    let stored: Vec<_> = names.iter().filter(|name| subject.tree.has(name)).collect();
+    ensure!(stored.len() <= 1, "stored though cut: {stored:?}");
+    Ok(())
+}
+
 #[test]
 fn an_upload_whose_control_connection_dies_is_not_stored() -> Result<()> {
     let subject = subject(&[])?;

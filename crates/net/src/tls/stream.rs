@@ -16,6 +16,8 @@ use crate::hello::{Offer, Peek, peek};
 const SMALL: usize = 4 * 1024;
 /// Largest read. A quarter of a megabyte keeps system calls rare; more no longer fits the processor's cache.
 const LARGE: usize = 256 * 1024;
+/// What a record of TLS begins with (RFC 8446 §5.1, and the heartbeat of RFC 6520).
+const RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
 /// Plaintext encrypted before the socket is asked again.
 const BURST: usize = 8 * RECORD;
 
@@ -167,6 +169,29 @@ impl TlsStream {
         }
     }
 
+    /// Waits for the peer to end TLS, by close_notify or by going on in clear: no record begins as a command or a
+    /// reply does.
+    ///
+    /// # Errors
+    /// `InvalidData` if the peer went on under TLS; `UnexpectedEof` if it left.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.engine.octets.incoming.filled().first().is_some_and(|first| !RECORD_TYPES.contains(first))
+            {
+                return Poll::Ready(Ok(()));
+            }
+            match self.read_waiting(&mut [0; 1])? {
+                Some(0) => return Poll::Ready(Ok(())),
+                Some(_) => {
+                    let what = "data under TLS after its end was agreed on";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+                }
+                None if ready!(self.poll_fill(cx))? == 0 => return Poll::Ready(Err(cut_short())),
+                None => {}
+            }
+        }
+    }
+
     /// Data that has come already; `Some(0)` is the end, `None` that more must come.
     fn read_waiting(&mut self, sink: &mut [u8]) -> io::Result<Option<usize>> {
         let n = self.engine.octets.plain.pop_into(sink);
@@ -252,7 +277,7 @@ impl TlsStream {
         self.engine.close().map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))
     }
 
-    /// The socket, and what it brought behind the peer's close_notify.
+    /// The socket, and what it brought behind the end of TLS.
     pub(crate) fn into_plain(mut self) -> (TcpStream, Vec<u8>) {
         (self.io, self.engine.octets.incoming.take())
     }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use portway_client::{Body, Connection, Error, Fetched, GetOptions, Job, PutOptions, Target, Verify};
+use portway_client::{
+    Body, Connection, Digesting, Error, Fetched, GetOptions, Job, PutOptions, Target, Verify,
+};
 use portway_data::Progress;
 use portway_proto::client::{Evidence, Judgement};
 use portway_proto::row::ListRow;
@@ -77,6 +79,9 @@ pub(crate) struct CatArgs {
     /// Files to write to standard output
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
+    /// How to check what was written
+    #[arg(long, value_enum, default_value_t)]
+    verify: VerifyArg,
     #[command(flatten)]
     connect: ConnectArgs,
 }
@@ -126,7 +131,7 @@ pub(crate) async fn get(args: GetArgs) -> Result<ExitCode> {
             plain,
             "standard output (-o -) takes the file in order, without --continue, --segments or --times"
         );
-        return cat(CatArgs { urls: args.urls, connect: args.connect }).await;
+        return cat(CatArgs { urls: args.urls, verify: args.verify, connect: args.connect }).await;
     }
     let teller = Teller::new(args.connect.json, args.connect.quiet, args.connect.trace);
     let mut sessions = Sessions::new(&args.connect, &teller);
@@ -295,7 +300,7 @@ pub(crate) async fn cat(args: CatArgs) -> Result<ExitCode> {
     for target in targets(&args.urls)? {
         let result = match sessions.of(&target).await? {
             Err(error) => Err(error),
-            Ok(connection) => cat_one(connection, &target).await,
+            Ok(connection) => cat_one(connection, &target, args.verify.into()).await,
         };
         if let Err(error) = result {
             teller.failed(&target.path, &error);
@@ -306,20 +311,41 @@ pub(crate) async fn cat(args: CatArgs) -> Result<ExitCode> {
 }
 
 /// What was written cannot be taken back, so a broken transfer is not begun again.
-pub(super) async fn cat_one(connection: &mut Connection, target: &Target) -> Result<(), Error> {
+pub(super) async fn cat_one(
+    connection: &mut Connection,
+    target: &Target,
+    verify: Verify,
+) -> Result<(), Error> {
     let image = target.representation == portway_proto::Representation::Image;
     // What is made as it is read has the size 0 with many servers.
-    let size = if image { connection.size(&target.path).await? } else { None };
+    let size = match verify {
+        Verify::Size | Verify::Digest if image => connection.size(&target.path).await?,
+        _ => None,
+    };
     let expected = size.filter(|&size| size > 0);
+    // Asked before, since what has gone by cannot be read again.
+    let theirs = match verify {
+        Verify::Digest if image => connection.remote_digest(&target.path, size.unwrap_or(0)).await?,
+        _ => None,
+    };
+    let mut ours = theirs.as_ref().map(|(algorithm, _)| Digesting::new(*algorithm));
     let mut out = io::stdout();
-    let mut sink = |octets: &[u8]| out.write_all(octets);
+    let mut sink = |octets: &[u8]| {
+        if let Some(digest) = &mut ours {
+            digest.take(octets);
+        }
+        out.write_all(octets)
+    };
     let progress = Progress::new();
     let job = Job::Retr { path: &target.path, offset: 0 };
     let done = connection.transfer(job, Body::To(&mut sink), target.representation, &progress).await?;
     let reply = done.reply.as_ref().map(|reply| reply.code);
     let evidence = Evidence { expected, reached: done.octets, end: done.end, reply, upload: false };
-    if matches!(evidence.judge(), Judgement::Complete | Judgement::CompleteByProof) {
-        return Ok(());
+    if !matches!(evidence.judge(), Judgement::Complete | Judgement::CompleteByProof) {
+        return Err(done.into_error(expected));
     }
-    Err(done.into_error(expected))
+    match (ours, theirs) {
+        (Some(ours), Some((algorithm, theirs))) => portway_client::agree(algorithm, ours.end(), theirs),
+        _ => Ok(()),
+    }
 }

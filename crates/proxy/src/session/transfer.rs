@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use portway_data::Progress;
-use portway_interpreter::{End, Pending, TransferRecord};
+use portway_interpreter::{End, Pending, TransferRecord, patience};
 use portway_net::ControlChannel;
 use portway_ops::SessionState;
 use portway_proto::client::{Answer, CommandId, Event};
@@ -32,6 +32,7 @@ const TOGETHER: Duration = Duration::from_millis(2);
 pub(super) struct Course {
     way: Way,
     id: CommandId,
+    began: Instant,
     /// An upload that has to pass first.
     pub(super) aside: Option<Aside>,
     pub(super) begun: bool,
@@ -124,8 +125,17 @@ impl Session {
         let live = self.client.entry.transfer(record.client.info());
         let (start, progress) = (Start::default(), Progress::default());
         let until = Instant::now() + reply;
-        let mut course =
-            Course { way: carry.way, id, aside, begun: false, held: None, last: None, carried: None, until };
+        let mut course = Course {
+            way: carry.way,
+            id,
+            began: Instant::now(),
+            aside,
+            begun: false,
+            held: None,
+            last: None,
+            carried: None,
+            until,
+        };
         let ended = {
             let mut data = pin!(carry.run(&start, &progress));
             self.beside(data.as_mut(), &start, &mut course, &progress).await
@@ -289,7 +299,11 @@ impl Session {
             && carried.result.is_ok()
             && let Some(sink) = carried.sink.take()
         {
-            let news = self.client.control.read_to_end().await;
+            let taken = match &carried.facts.client {
+                Some((_, false)) => course.began.elapsed(),
+                _ => Duration::ZERO,
+            };
+            let news = self.client.control.read_to_end(patience(taken)).await;
             match self.client.heard(&news, progress) {
                 Ok(false) => {}
                 Ok(true) => {

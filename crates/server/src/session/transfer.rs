@@ -2,9 +2,10 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portway_data::{Facts, Failure, Progress};
-use portway_interpreter::{End, Kept, Pending, TransferRecord};
+use portway_interpreter::{End, Kept, Pending, TransferRecord, patience};
 use portway_ops::{SessionState, Shown, TransferResult};
 use portway_proto::{Channel, Code, Mode, Reply, Transfer};
 use tokio::time::Instant;
@@ -61,7 +62,15 @@ impl Session {
             self.beside(work, &progress).await
         };
         let ended = match ended {
-            Ended::Done(done) => self.complete(done, &progress).await,
+            Ended::Done(done) => {
+                let patience = match transfer.mode {
+                    Mode::Stream if done.facts.as_ref().is_some_and(|(_, tls)| !tls) => {
+                        patience(began.elapsed())
+                    }
+                    _ => Duration::ZERO,
+                };
+                self.complete(done, &progress, patience).await
+            }
             cut_off => cut_off,
         };
         live.add(progress.octets());
@@ -137,10 +146,11 @@ impl Session {
     }
 
     /// Gives an upload its name, unless the client has gone. Without TLS the end of a program that was killed
-    /// looks like the end of its file; only that the control connection ended, too, tells them apart.
-    async fn complete(&mut self, mut done: Done, progress: &Progress) -> Ended {
+    /// looks like the end of its file; only that the control connection ended, too, tells them apart, and that may
+    /// come to be known a moment later.
+    async fn complete(&mut self, mut done: Done, progress: &Progress, patience: Duration) -> Ended {
         let Some(arrived) = done.arrived.take() else { return Ended::Done(done) };
-        let news = self.client.control.read_to_end().await;
+        let news = self.client.control.read_to_end(patience).await;
         match self.client.heard(&news, progress) {
             Ok(true) => return Ended::Aborted,
             Ok(false) => {}

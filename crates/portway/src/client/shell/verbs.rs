@@ -204,7 +204,7 @@ impl Shell {
                 "cat" => {
                     let mut target = connection.target().with_path(file.clone());
                     target.representation = self.representation;
-                    super::super::copy::cat_one(connection, &target).await?;
+                    super::super::copy::cat_one(connection, &target, Default::default()).await?;
                 }
                 _ => return wrong(verb),
             }
