@@ -3,10 +3,16 @@
 //!
 //! Anybody whom the helper serves may ask for holes. The rest is for the gate that started it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::{End, Flow, Key, Translation, Want};
+
+mod fields;
+#[cfg(test)]
+mod tests;
+
+use fields::{Fields, Record, end, ended, flow, how, narrow, one_ended, wide};
 
 /// Where the helper listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/portway/holed.sock";
@@ -286,122 +292,3 @@ fn text(why: &str) -> Vec<u8> {
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
 }
-
-const fn ended(how: End) -> u8 {
-    match how {
-        End::Used => 1,
-        End::Expired => 2,
-        End::Closed => 3,
-    }
-}
-
-fn how(octet: u8) -> Option<End> {
-    [End::Used, End::Expired, End::Closed].into_iter().find(|how| ended(*how) == octet)
-}
-
-fn one_ended((id, how): &(u64, End)) -> [u8; ENDED] {
-    let mut octets = [ended(*how); ENDED];
-    if let Some(front) = octets.first_chunk_mut() {
-        *front = id.to_be_bytes();
-    }
-    octets
-}
-
-fn end(address: SocketAddr) -> Vec<u8> {
-    let family = if address.is_ipv4() { 4 } else { 6 };
-    [&[family][..], &wide(address.ip()), &address.port().to_be_bytes()].concat()
-}
-
-fn flow(flow: &Flow) -> Vec<u8> {
-    let (there, back) = flow.octets.unwrap_or_default();
-    let mut octets = flow.id.to_be_bytes().to_vec();
-    for address in [flow.from, flow.asked, flow.to] {
-        octets.extend(end(address));
-    }
-    octets.extend(there.to_be_bytes());
-    octets.extend(back.to_be_bytes());
-    octets.extend([u8::from(flow.octets.is_some()), u8::from(flow.over)]);
-    octets
-}
-
-fn wide(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(v4) => {
-            let mut octets = [0; 16];
-            if let Some(front) = octets.first_chunk_mut() {
-                *front = v4.octets();
-            }
-            octets
-        }
-        IpAddr::V6(v6) => v6.octets(),
-    }
-}
-
-fn narrow(octets: [u8; 16], family: u8) -> Option<IpAddr> {
-    match family {
-        4 => {
-            let (front, rest) = octets.split_first_chunk::<4>()?;
-            rest.iter().all(|&b| b == 0).then_some(IpAddr::V4(Ipv4Addr::from(*front)))
-        }
-        6 => Some(IpAddr::V6(Ipv6Addr::from(octets))),
-        _ => None,
-    }
-}
-
-struct Record(Vec<u8>);
-
-impl Record {
-    fn new() -> Self {
-        Self(MAGIC.to_vec())
-    }
-
-    fn put(&mut self, field: &[u8]) {
-        self.0.extend_from_slice(field);
-    }
-
-    fn fill(&self, octets: &mut [u8]) {
-        octets.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
-    }
-}
-
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn of(octets: &'a [u8]) -> Option<Self> {
-        octets.strip_prefix(&MAGIC).map(Fields)
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*field)
-    }
-
-    /// An address, or `None` inside where there is none.
-    #[allow(clippy::option_option)]
-    fn end(&mut self) -> Option<Option<SocketAddr>> {
-        let [family] = self.take()?;
-        let (ip, port) = (self.take()?, u16::from_be_bytes(self.take()?));
-        if family == 0 {
-            return Some(None);
-        }
-        Some(Some(SocketAddr::new(narrow(ip, family)?, port)))
-    }
-
-    fn one_ended(&mut self) -> Option<(u64, End)> {
-        let id = u64::from_be_bytes(self.take()?);
-        let [octet] = self.take()?;
-        Some((id, how(octet)?))
-    }
-
-    fn flow(&mut self) -> Option<Flow> {
-        let id = u32::from_be_bytes(self.take()?);
-        let (from, asked, to) = (self.end()??, self.end()??, self.end()??);
-        let (there, back) = (u64::from_be_bytes(self.take()?), u64::from_be_bytes(self.take()?));
-        let [counted, over] = self.take()?;
-        Some(Flow { id, from, asked, to, octets: (counted == 1).then_some((there, back)), over: over == 1 })
-    }
-}
-
-#[cfg(test)]
-mod tests;

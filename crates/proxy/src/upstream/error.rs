@@ -51,7 +51,7 @@ pub(crate) enum Lost {
     Silent(Duration),
     #[error("the server's reply fits no command of ours: {}", shown(.0))]
     OutOfStep(RawReply),
-    #[error("the server's reply is longer than {} KiB", super::HELD / 1024)]
+    #[error("the server's reply is longer than {} KiB", super::dialogue::HELD / 1024)]
     TooLong,
     #[error("the server does not speak FTP ({0})")]
     NotFtp(#[from] portway_proto::ReplyError),
