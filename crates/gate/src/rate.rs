@@ -35,14 +35,18 @@ impl Rate {
             return true;
         }
         let full = self.full;
-        if self.buckets.len() >= CLIENTS {
+        if self.buckets.len() >= CLIENTS && !self.buckets.contains_key(&host(client)) {
             // Whoever has a full bucket again loses nothing by being forgotten.
             let per_second = self.per_second;
             self.buckets.retain(|_, (left, at)| {
                 *left + now.saturating_duration_since(*at).as_secs_f64() * per_second < full
             });
-            if self.buckets.len() >= CLIENTS {
-                return false;
+            // In a flood nobody has, and those that come now must not pay for it.
+            if self.buckets.len() >= CLIENTS
+                && let Some(rested) =
+                    self.buckets.iter().min_by_key(|(_, (_, at))| *at).map(|(host, _)| *host)
+            {
+                self.buckets.remove(&rested);
             }
         }
         let (left, at) = self.buckets.entry(host(client)).or_insert((full, now));
@@ -77,6 +81,19 @@ mod tests {
         assert!(rate.take(other, start));
         let later = start + Duration::from_secs(1);
         assert_eq!((0..100).filter(|_| rate.take(one, later)).count(), 2);
+    }
+
+    #[test]
+    fn a_flood_of_clients_keeps_nobody_else_out_and_fills_no_memory() {
+        let (mut rate, start) = (Rate::new(0.1, 10.0), Instant::now());
+        let known: IpAddr = "192.0.2.7".parse().unwrap();
+        let soon = start + Duration::from_millis(1);
+        for n in 0..CLIENTS as u128 + 100 {
+            assert!(rate.take(Ipv6Addr::from_bits((0x2001_0db8 << 96) | (n << 64)).into(), start), "{n}");
+        }
+        assert!(rate.take(known, soon), "a newcomer");
+        assert!(!rate.take(known, soon), "one that is known is still slowed");
+        assert_eq!(rate.buckets.len(), CLIENTS);
     }
 
     #[test]
