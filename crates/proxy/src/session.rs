@@ -40,6 +40,8 @@ pub(crate) struct Session {
     /// HOST (RFC 7151), which a reverse proxy may choose by.
     host: Option<Vec<u8>>,
     upstream: Option<Box<Server>>,
+    /// Servers that were connected to since the last of them let the client in.
+    calls: u32,
     filter: Filter,
 }
 
@@ -119,6 +121,7 @@ impl Session {
             account: Allowance::default(),
             host: None,
             upstream: None,
+            calls: 0,
             filter: config.filter.clone(),
             config,
         })

@@ -224,6 +224,7 @@ fn a_client_that_goes_from_server_to_server_has_no_heap_of_connections() {
     let mut control = proxy.connect().unwrap();
     for _ in 0..400 {
         control.expect(format!("OPEN {}", server.at), 220).unwrap();
+        control.login(ANN).unwrap();
     }
     let open = descriptors(&proxy) - before;
     assert!(open < 300, "{open} connections for one client");
@@ -232,6 +233,22 @@ fn a_client_that_goes_from_server_to_server_has_no_heap_of_connections() {
         Ok((descriptors(&proxy) <= before).then_some(()))
     })
     .unwrap();
+}
+
+#[test]
+fn who_never_logs_in_makes_the_proxy_call_few_servers() {
+    let server = Scripted::start(&[]);
+    let proxy = Proxy::start(&["--reverse", &format!("ftp://{}", server.at)]).unwrap();
+    let mut control = proxy.connect().unwrap();
+    for _ in 0..15 {
+        control.expect("USER alice", 331).unwrap();
+    }
+    control.login(ANN).unwrap();
+    // Now it may begin anew.
+    let again =
+        (0..100).take_while(|_| control.say("USER alice").is_ok_and(|reply| reply.code == 331)).count();
+    assert_eq!(again, 20);
+    control.ended().unwrap();
 }
 
 fn descriptors(proxy: &Proxy) -> usize {

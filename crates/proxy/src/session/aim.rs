@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use portway_net::Forwarded;
 use portway_ops::{Shown, UpstreamFailed, UpstreamOpened};
+use portway_proto::Code;
 use tokio::time::{Instant, timeout};
 
 use portway_interpreter::End;
@@ -17,6 +18,10 @@ use crate::{Allow, Denied, Destination, Kind, ServerTlsChoice};
 
 /// Addresses of one name that are tried.
 const MOST: usize = 16;
+
+/// Connections to servers that one client has made without logging in. Each costs a server more than its USER or OPEN
+/// costs the client: ProFTPD and others start a process.
+const CALLS: u32 = 20;
 
 impl Session {
     /// Connects to where the client of a forward proxy wants to go.
@@ -118,12 +123,17 @@ impl Session {
     }
 
     async fn reach(&mut self, goal: Goal, place: Option<Place>) -> Result<Result<(), NoServer>, End> {
+        if self.calls >= CALLS {
+            self.client.say(Code::UNAVAILABLE, "Too many servers called without a login; closing.");
+            return Err(End::REFUSED);
+        }
         let config = std::sync::Arc::clone(&self.config);
         let opening = Upstream::open(&goal, &config.leg);
         let leg = match self.client.control.attend(opening).await? {
             Ok(leg) => leg,
             Err(error) => return Ok(Err(self.no_server(&goal.host, error))),
         };
+        self.calls += 1;
         // Another address of this machine's: nothing told so before the kernel gave us the same one.
         if config.own_listeners.leads_here(leg.peer(), leg.local().ip()) {
             return Ok(Err(self.no_server(&goal.host, Denied::Ourselves(leg.peer()).into())));

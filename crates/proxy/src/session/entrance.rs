@@ -302,6 +302,7 @@ impl Session {
     /// The server let the user in.
     fn is_in(&mut self) {
         let _ = self.client.dialogue.verified(Verdict::Accepted(String::new()));
+        self.calls = 0;
         self.log_login(None);
         let Some(server) = &mut self.upstream else { return };
         server.accepted.clone_from(&server.user);
