@@ -68,42 +68,15 @@ impl Connection {
                 result
             });
         }
-        let (mut result, mut ignored) = (Ok(()), false);
-        let mut shown = start;
-        loop {
-            let part = match timeout(TICK, parts.join_next()).await {
-                Ok(Some(part)) => part,
-                Ok(None) => break,
-                Err(_) => {
-                    let arrived = size.saturating_sub(whole.missing());
-                    progress.add(arrived.saturating_sub(shown));
-                    shown = arrived;
-                    continue;
-                }
-            };
-            match part.unwrap_or_else(|error| Err(Error::local(printable(path), error))) {
-                Ok(true) => {}
-                Ok(false) => {
-                    ignored = true;
-                    parts.abort_all();
-                }
-                Err(error) if result.is_ok() => {
-                    parts.abort_all();
-                    result = Err(error);
-                }
-                Err(_) => {}
-            }
-        }
-        // No part writes any more; what has a gap in it is cut off here.
-        parts.shutdown().await;
+        let ended = all_parts(parts, path, &whole, (start, size), progress).await;
         drop(whole);
-        if ignored {
+        if matches!(ended, Ok(false)) {
             self.trace().note("the server ignores offsets, or the file has grown: once more in one piece");
             upload.discard();
             let anew = GetOptions { resume: false, known: None, ..options };
             return self.get(path, folder, name, anew, progress).await;
         }
-        if let Err(error) = result {
+        if let Err(error) = ended {
             upload.keep();
             return Err(error);
         }
@@ -111,6 +84,44 @@ impl Connection {
         self.commit(upload, folder, name, path, options, options.known).await?;
         Ok(Fetched { size, resumed_at: start, by_proof: false, digest })
     }
+}
+
+/// Waits until no part writes any more, and tells how much has arrived. What has a gap in it is then cut off. False if
+/// the server ignores offsets.
+async fn all_parts(
+    mut parts: JoinSet<Result<bool, Error>>,
+    path: &[u8],
+    whole: &Whole,
+    (mut shown, size): (u64, u64),
+    progress: &Progress,
+) -> Result<bool, Error> {
+    let mut result = Ok(true);
+    loop {
+        let part = match timeout(TICK, parts.join_next()).await {
+            Ok(Some(part)) => part,
+            Ok(None) => break,
+            Err(_) => {
+                let arrived = size.saturating_sub(whole.missing());
+                progress.add(arrived.saturating_sub(shown));
+                shown = arrived;
+                continue;
+            }
+        };
+        match part.unwrap_or_else(|error| Err(Error::local(printable(path), error))) {
+            Ok(true) => {}
+            Ok(false) => {
+                result = Ok(false);
+                parts.abort_all();
+            }
+            Err(error) if matches!(result, Ok(true)) => {
+                parts.abort_all();
+                result = Err(error);
+            }
+            Err(_) => {}
+        }
+    }
+    parts.shutdown().await;
+    result
 }
 
 /// Fetches one part, by closing the data connection when it is full; the last one comes to its end by itself. False

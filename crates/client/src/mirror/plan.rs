@@ -1,6 +1,6 @@
 //! What is to be done: two directories side by side, name by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portway_proto::printable;
 use portway_proto::row::{ListRow, Precision, RowKind};
@@ -47,7 +47,7 @@ impl Site {
         };
         let unread = listing.unread;
         let here = self.local_entries(below)?;
-        let mut listed = BTreeMap::new();
+        let mut listed = BTreeSet::new();
         for row in listing.rows {
             let Some(name) = row.safe_name() else {
                 let shown = printable(&row.name);
@@ -59,46 +59,17 @@ impl Site {
                 continue;
             }
             let Some(place) = Self::local_path(&path) else { continue };
-            if listed.insert(name.to_vec(), ()).is_some() {
+            if !listed.insert(name.to_vec()) {
                 self.tell(&path, Fate::Skipped("listed twice"));
                 continue;
             }
             match row.kind {
                 RowKind::Dir => {
-                    if !here.contains_key(name) {
-                        self.tell(&path, Fate::Made);
-                        if !self.options.dry_run {
-                            match self.local.make_dir(&place) {
-                                Ok(()) | Err(VfsError::Exists) => {}
-                                Err(error) => {
-                                    self.tell(&path, Fate::Failed(Error::local(printable(&path), error)));
-                                    continue;
-                                }
-                            }
-                        }
+                    if here.contains_key(name) || self.make_local(&path, &place) {
+                        self.queue.push(Work::Dir { below: path, trail: trail.of(row.unique.as_ref()) });
                     }
-                    self.queue.push(Work::Dir { below: path, trail: trail.of(row.unique.as_ref()) });
                 }
-                RowKind::File => {
-                    let size = row.size.filter(|_| !row.rounded);
-                    let remote = self.remote_path(&path);
-                    if self.is_equal_down(connection, &row, here.get(name), &remote, &place).await {
-                        self.tell(&path, Fate::Equal);
-                        continue;
-                    }
-                    if self.options.dry_run {
-                        self.tell(&path, Fate::Transferred(size.unwrap_or(0)));
-                        continue;
-                    }
-                    let time =
-                        row.modified.filter(|m| m.precision == Precision::Second && !m.local).map(|m| m.at);
-                    let size = match size {
-                        Some(size) => size,
-                        None => connection.size(&remote).await?.unwrap_or(u64::MAX),
-                    };
-                    let wanted = Wanted { path: remote, name: place, size, time, mode: row.mode };
-                    self.queue.push(Work::Down(wanted));
-                }
+                RowKind::File => self.file_down(connection, &row, here.get(name), path, place).await?,
                 RowKind::Symlink => self.tell(&path, Fate::Skipped("a symbolic link")),
                 _ => self.tell(&path, Fate::Skipped("neither file nor directory")),
             }
@@ -107,27 +78,68 @@ impl Site {
             self.tell(below, Fate::Skipped(UNREAD));
         }
         if self.options.delete && unread == 0 {
-            for (name, kind) in here.iter().filter(|(name, _)| !listed.contains_key(*name)) {
-                let path = join(below, name);
-                if !self.options.globs.admits(&path, kind.kind == Kind::Dir) {
-                    continue;
-                }
-                let Some(place) = Self::local_path(&path) else { continue };
-                let removed = match (self.options.dry_run, kind.kind) {
-                    (true, _) => Ok(()),
-                    (false, Kind::Dir) => self.local.remove_tree(&place),
-                    (false, _) => self.local.remove_file(&place),
-                };
-                self.tell(
-                    &path,
-                    match removed {
-                        Ok(()) => Fate::Deleted,
-                        Err(error) => Fate::Failed(Error::local(printable(&path), error)),
-                    },
-                );
-            }
+            let surplus = here.iter().filter(|(name, _)| !listed.contains(*name));
+            surplus.for_each(|(name, entry)| self.remove_local(&join(below, name), entry.kind));
         }
         Ok(())
+    }
+
+    /// Makes a directory here; false if there is none afterwards.
+    fn make_local(&self, path: &[u8], place: &VPath) -> bool {
+        self.tell(path, Fate::Made);
+        if self.options.dry_run {
+            return true;
+        }
+        match self.local.make_dir(place) {
+            Ok(()) | Err(VfsError::Exists) => true,
+            Err(error) => {
+                self.tell(path, Fate::Failed(Error::local(printable(path), error)));
+                false
+            }
+        }
+    }
+
+    /// Queues a file of the server's, unless ours is equal.
+    async fn file_down(
+        &self,
+        connection: &mut Connection,
+        row: &ListRow,
+        here: Option<&Entry>,
+        path: Vec<u8>,
+        place: VPath,
+    ) -> Result<(), Error> {
+        let size = row.size.filter(|_| !row.rounded);
+        let remote = self.remote_path(&path);
+        if self.is_equal_down(connection, row, here, &remote, &place).await {
+            self.tell(&path, Fate::Equal);
+            return Ok(());
+        }
+        if self.options.dry_run {
+            self.tell(&path, Fate::Transferred(size.unwrap_or(0)));
+            return Ok(());
+        }
+        let time = row.modified.filter(|m| m.precision == Precision::Second && !m.local).map(|m| m.at);
+        let size = match size {
+            Some(size) => size,
+            None => connection.size(&remote).await?.unwrap_or(u64::MAX),
+        };
+        self.queue.push(Work::Down(Wanted { path: remote, name: place, size, time, mode: row.mode }));
+        Ok(())
+    }
+
+    /// Deletes here what the server does not have.
+    fn remove_local(&self, path: &[u8], kind: Kind) {
+        if !self.options.globs.admits(path, kind == Kind::Dir) {
+            return;
+        }
+        let Some(place) = Self::local_path(path) else { return };
+        let removed = match kind {
+            _ if self.options.dry_run => Ok(()),
+            Kind::Dir => self.local.remove_tree(&place),
+            _ => self.local.remove_file(&place),
+        };
+        let failed = |error| Fate::Failed(Error::local(printable(path), error));
+        self.tell(path, removed.map_or_else(failed, |()| Fate::Deleted));
     }
 
     async fn is_equal_down(
@@ -215,21 +227,24 @@ impl Site {
         }
         if self.options.delete {
             for row in rows.iter().filter(|row| !here.contains_key(&row.name)) {
-                let Some(name) = row.safe_name() else { continue };
-                let path = join(below, name);
-                if !self.options.globs.admits(&path, row.kind == RowKind::Dir) {
-                    continue;
-                }
-                let removed = match self.options.dry_run {
-                    true => Ok(()),
-                    false => {
-                        connection.remove(&self.remote_path(&path), row.kind == RowKind::Dir, true).await
-                    }
-                };
-                self.tell(&path, removed.map_or_else(Fate::Failed, |()| Fate::Deleted));
+                self.remove_remote(connection, row, below).await;
             }
         }
         Ok(())
+    }
+
+    /// Deletes at the server what we do not have.
+    async fn remove_remote(&self, connection: &mut Connection, row: &ListRow, below: &[u8]) {
+        let Some(name) = row.safe_name() else { return };
+        let (path, is_dir) = (join(below, name), row.kind == RowKind::Dir);
+        if !self.options.globs.admits(&path, is_dir) {
+            return;
+        }
+        let removed = match self.options.dry_run {
+            true => Ok(()),
+            false => connection.remove(&self.remote_path(&path), is_dir, true).await,
+        };
+        self.tell(&path, removed.map_or_else(Fate::Failed, |()| Fate::Deleted));
     }
 
     async fn make_remote(
