@@ -152,6 +152,17 @@ impl Cure {
     }
 }
 
+/// Lets what came through a hole of ours pass a firewall on the same machine.
+pub(crate) fn admit_holes() -> Vec<Cure> {
+    let nft = rules::admit_mark(&[rules::Hook::Input]);
+    let old = ["iptables", "ip6tables"]
+        .map(|program| format!("{program} -I INPUT -m connmark --mark 0x100000/0x100000 -j ACCEPT"))
+        .join("\n");
+    [(Program::Nftables, nft), (Program::Iptables, old)]
+        .map(|(program, text)| Cure::new(Place::Server, program, Kind::Command, text))
+        .into()
+}
+
 pub(crate) fn family(ip: Option<IpAddr>) -> Family {
     ip.map_or(Family::Ipv4, Family::of)
 }

@@ -97,6 +97,8 @@ pub struct Packet {
     pub to: (IpAddr, u16),
     /// What connection tracking says.
     pub state: State,
+    /// The mark of its connection.
+    pub connection_mark: u32,
 }
 
 /// The rules of a machine, as its programs print them; empty where a program is missing.
@@ -145,6 +147,7 @@ impl Ruleset {
                 from: (server, source),
                 to: (client, 40_007),
                 state,
+                connection_mark: 0,
             })
         };
         let outwards = self.fate(&Packet {
@@ -154,6 +157,7 @@ impl Ruleset {
             from: (client, 40_009),
             to: (server, 50_011),
             state: State::New,
+            connection_mark: 0,
         });
         // From port 20 or from any: servers differ.
         let active = match (inwards(State::New, 20), inwards(State::New, 50_013)) {

@@ -202,7 +202,7 @@ pub(crate) fn setup(file: Option<&Path>) -> Result<portway_doctor::setup::SetUp>
         range,
         service.announce,
         (service.tls != TlsMode::Off, service.cert.clone().map(|(cert, _)| cert)),
-        (service.max_sessions, settings.pinholes != PinholesArg::None),
+        (service.max_sessions, matches!(settings.pinholes, PinholesArg::Nft(_))),
     ))
 }
 

@@ -105,6 +105,7 @@ impl Parsed {
         let mut words = words.iter().map(String::as_str);
         let mut out = Self { holds: Some(true), target: String::new(), goto: false };
         let mut not = false;
+        let mut module = "";
         while let Some(word) = words.next() {
             let mut value = || words.next().unwrap_or_default();
             let holds = match word {
@@ -113,9 +114,14 @@ impl Parsed {
                     continue;
                 }
                 "-m" => {
-                    value();
+                    module = value();
                     continue;
                 }
+                "--mark" => match module {
+                    "connmark" => marked(value(), packet.connection_mark),
+                    "mark" => marked(value(), 0),
+                    _ => None,
+                },
                 "-j" | "-g" => {
                     out.goto = word == "-g";
                     value().clone_into(&mut out.target);
@@ -198,6 +204,16 @@ fn words(rule: &str) -> Vec<String> {
         out.push(word);
     }
     out
+}
+
+/// `0x10` or `0x10/0x30`.
+fn marked(text: &str, mark: u32) -> Option<bool> {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let (wanted, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
+    Some(mark & number(mask)? == number(wanted)?)
 }
 
 fn network(text: &str, ip: IpAddr) -> Option<bool> {

@@ -32,6 +32,7 @@ fn syn(state: State) -> Packet {
         from: (ip("198.51.100.1"), 20),
         to: (ip("192.0.2.7"), 40007),
         state,
+        connection_mark: 0,
     }
 }
 

@@ -29,11 +29,13 @@ impl Remark {
     }
 }
 
+/// The connection mark of what came through a hole of portway's.
+const HOLE: u32 = 0x0010_0000;
 /// Somebody on the other side of the world.
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 77));
 
 /// What the local rules do to a stranger's connection to a port here.
-fn from_outside(rules: &Ruleset, machine: &Machine, setup: &SetUp, port: u16) -> Fate {
+fn from_outside(rules: &Ruleset, machine: &Machine, setup: &SetUp, port: u16, connection_mark: u32) -> Fate {
     let ours = |ip: &IpAddr| ip.is_ipv4() && !ip.is_loopback();
     let own = machine.addresses.iter().filter(|(_, ip)| ours(ip));
     let chosen = setup.listen.iter().find(|ip| ours(ip));
@@ -49,6 +51,7 @@ fn from_outside(rules: &Ruleset, machine: &Machine, setup: &SetUp, port: u16) ->
         from: (STRANGER, 50_123),
         to: (ip, port),
         state: State::New,
+        connection_mark,
     })
 }
 
@@ -91,7 +94,7 @@ fn cures(culprit: Culprit, setup: &SetUp, machine: &Machine) -> Vec<Cure> {
 fn control(setup: &SetUp, machine: &Machine) -> Remark {
     let port = setup.port;
     if let Some(Fate::Dropped(rule)) =
-        machine.rules.as_ref().map(|rules| from_outside(rules, machine, setup, port))
+        machine.rules.as_ref().map(|rules| from_outside(rules, machine, setup, port, 0))
     {
         return remark(
             "control_port",
@@ -138,6 +141,18 @@ fn range(setup: &SetUp, machine: &Machine) -> Remark {
         );
     }
     if setup.opens_firewall {
+        let fate = machine.rules.as_ref().map(|rules| from_outside(rules, machine, setup, low, HOLE));
+        if let Some(Fate::Dropped(rule)) = fate {
+            return remark(
+                "passive_range",
+                Wrong,
+                format!(
+                    "The passive ports {low}-{high} are opened one by one (pinholes), and this machine's own firewall \
+                     drops them all the same, since it does not accept the mark of holes: {rule}"
+                ),
+            )
+            .blame(Culprit::ServerFirewallBlocksPassive, cures::admit_holes());
+        }
         return remark(
             "passive_range",
             Good,
@@ -157,7 +172,7 @@ fn range(setup: &SetUp, machine: &Machine) -> Remark {
     let mut shut = Vec::new();
     let mut open = 0;
     for port in [low, third, middle, high] {
-        match from_outside(rules, machine, setup, port) {
+        match from_outside(rules, machine, setup, port, 0) {
             Fate::Dropped(rule) => shut.push((port, rule)),
             _ => open += 1,
         }

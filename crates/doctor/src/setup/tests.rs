@@ -48,6 +48,13 @@ fn wall(open: &str) -> Option<Ruleset> {
     Some(Ruleset { iptables, ..Ruleset::default() })
 }
 
+/// As `portway gate rules` says.
+fn admit_mark(machine: &mut Machine) {
+    let rules = machine.rules.as_mut().unwrap();
+    let rule = "-A INPUT -m connmark --mark 0x100000/0x100000 -j ACCEPT\nCOMMIT";
+    rules.iptables = rules.iptables.replace("COMMIT", rule);
+}
+
 type Row = (&'static str, fn(&mut SetUp, &mut Machine), &'static str, Weight, Option<Culprit>);
 
 #[test]
@@ -59,7 +66,9 @@ fn what_will_go_wrong_is_said_before_a_client_finds_it() {
         ("the range is shut", |_, m| m.rules = wall("21"), "passive_range", Wrong, Some(Culprit::ServerFirewallBlocksPassive)),
         ("a part is open", |_, m| m.rules = wall("21,61000:61040"), "passive_range", Wrong, Some(Culprit::PassiveRangePartlyClosed)),
         ("the range is open", |_, m| m.rules = wall("21,61000:61100"), "passive_range", Good, None),
-        ("pinholes open it", |s, m| { m.rules = wall("21"); s.opens_firewall = true; }, "passive_range", Good, None),
+        ("pinholes open it", |s, m| { m.rules = wall("21"); admit_mark(m); s.opens_firewall = true; }, "passive_range", Good, None),
+        ("pinholes open it where nothing is shut", |s, _| s.opens_firewall = true, "passive_range", Good, None),
+        ("pinholes do not get past another table", |s, m| { m.rules = wall("21"); s.opens_firewall = true; }, "passive_range", Wrong, Some(Culprit::ServerFirewallBlocksPassive)),
         ("the control port is shut", |_, m| m.rules = wall("22"), "control_port", Wrong, Some(Culprit::ServerFiltered)),
         ("nobody listens", |_, m| m.listening.clear(), "control_port", Doubt, Some(Culprit::ServerDown)),
         ("no range is set", |s, _| s.range = None, "passive_range", Doubt, Some(Culprit::ServerFirewallBlocksPassive)),

@@ -66,7 +66,7 @@ impl Walk<'_> {
                     State::Related => "related",
                     State::Established => "established",
                 }])),
-                "mark" => Some(Field::Number(0)),
+                "mark" => Some(Field::Number(packet.connection_mark.into())),
                 "helper" => {
                     let helped = if packet.state == State::Related { "ftp" } else { "" };
                     Some(Field::Word(helped.to_owned()))
