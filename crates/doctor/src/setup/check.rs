@@ -1,6 +1,6 @@
 //! What is looked at.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Machine, Paper, Remark, SetUp, Weight};
 use crate::cures::{self, Cure, Kind, Place};
@@ -33,6 +33,8 @@ impl Remark {
 const HOLE: u32 = 0x0010_0000;
 /// Somebody on the other side of the world.
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 77));
+
+const STRANGER_BY_SIX: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77));
 
 /// What the local rules do to a stranger's connection to a port here.
 fn from_outside(rules: &Ruleset, machine: &Machine, setup: &SetUp, port: u16, connection_mark: u32) -> Fate {
@@ -178,7 +180,7 @@ fn range(setup: &SetUp, machine: &Machine) -> Remark {
         }
     }
     match shut.first() {
-        None => remark("passive_range", Good, format!("The passive range {low}-{high} is open in this machine's firewall.")),
+        None => by_six(rules, machine, setup, (low, high)),
         Some((_, rule)) if open == 0 => remark(
             "passive_range",
             Wrong,
@@ -191,6 +193,40 @@ fn range(setup: &SetUp, machine: &Machine) -> Remark {
             format!("This machine's firewall drops a part of the passive range {low}-{high}, port {port} for one: {rule}"),
         )
         .blame(Culprit::PassiveRangePartlyClosed, cures(Culprit::PassiveRangePartlyClosed, setup, machine)),
+    }
+}
+
+/// The range is open by IPv4. A firewall that admits the control port by IPv6 is to admit the range, too.
+fn by_six(rules: &Ruleset, machine: &Machine, setup: &SetUp, (low, high): (u16, u16)) -> Remark {
+    let own = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local());
+    let served = setup.listen.is_empty() || setup.listen.iter().any(own);
+    let fate = |port: u16| {
+        let (name, ip) = machine.addresses.iter().find(|(_, ip)| own(ip) && served)?;
+        Some(rules.fate(&Packet {
+            hook: Hook::Input,
+            iif: name.clone(),
+            oif: String::new(),
+            from: (STRANGER_BY_SIX, 50_123),
+            to: (*ip, port),
+            state: State::New,
+            connection_mark: 0,
+        }))
+    };
+    match (fate(setup.port), fate(low), fate(high)) {
+        (Some(Fate::Passes), Some(Fate::Dropped(rule)), Some(Fate::Dropped(_))) => remark(
+            "passive_range",
+            Doubt,
+            format!(
+                "The passive range {low}-{high} is open in this machine's firewall by IPv4, and dropped by IPv6, whose \
+                 control port is open: {rule}"
+            ),
+        )
+        .blame(Culprit::ServerFirewallBlocksPassive, cures(Culprit::ServerFirewallBlocksPassive, setup, machine)),
+        _ => remark(
+            "passive_range",
+            Good,
+            format!("The passive range {low}-{high} is open in this machine's firewall."),
+        ),
     }
 }
 

@@ -48,6 +48,13 @@ fn wall(open: &str) -> Option<Ruleset> {
     Some(Ruleset { iptables, ..Ruleset::default() })
 }
 
+/// A second address, by IPv6, and what is open there.
+fn six(machine: &mut Machine, open: &str) {
+    let one = super::tests::machine(&["203.0.113.9", "2001:db8:1::9"]);
+    let ip6tables = wall(open).unwrap().iptables;
+    *machine = Machine { rules: Some(Ruleset { ip6tables, ..wall("21,61000:61100").unwrap() }), ..one };
+}
+
 /// As `portway gate rules` says.
 fn admit_mark(machine: &mut Machine) {
     let rules = machine.rules.as_mut().unwrap();
@@ -66,6 +73,9 @@ fn what_will_go_wrong_is_said_before_a_client_finds_it() {
         ("the range is shut", |_, m| m.rules = wall("21"), "passive_range", Wrong, Some(Culprit::ServerFirewallBlocksPassive)),
         ("a part is open", |_, m| m.rules = wall("21,61000:61040"), "passive_range", Wrong, Some(Culprit::PassiveRangePartlyClosed)),
         ("the range is open", |_, m| m.rules = wall("21,61000:61100"), "passive_range", Good, None),
+        ("by IPv6 it is shut", |_, m| six(m, "21"), "passive_range", Doubt, Some(Culprit::ServerFirewallBlocksPassive)),
+        ("by IPv6 it is open", |_, m| six(m, "21,61000:61100"), "passive_range", Good, None),
+        ("by IPv6 there is no server", |_, m| six(m, "22"), "passive_range", Good, None),
         ("pinholes open it", |s, m| { m.rules = wall("21"); admit_mark(m); s.opens_firewall = true; }, "passive_range", Good, None),
         ("pinholes open it where nothing is shut", |s, _| s.opens_firewall = true, "passive_range", Good, None),
         ("pinholes do not get past another table", |s, m| { m.rules = wall("21"); s.opens_firewall = true; }, "passive_range", Wrong, Some(Culprit::ServerFirewallBlocksPassive)),
