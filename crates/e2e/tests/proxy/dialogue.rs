@@ -248,3 +248,28 @@ fn a_server_that_never_answers_is_left_some_time_after_the_client() {
     control.hang_up();
     crate::world::logged(&proxy, &["session_closed", "peer_closed"]);
 }
+
+/// Clients that see their data connection end first (basic-ftp among them) never hear of the 550.
+#[test]
+fn a_refused_transfer_is_answered_before_its_data_connection_ends() {
+    for kind in [Kind::Portway, Kind::Vsftpd] {
+        let (server, _) = of(kind);
+        let proxy = reverse(&server, &[]);
+        for line in ["RETR none", "STOR no/such"] {
+            let mut control = session(&proxy);
+            for round in 0..20 {
+                let to = control.epsv().unwrap();
+                let mut data = control.join(to).unwrap();
+                control.send(format!("{line}\r\n")).unwrap();
+                // Reset or closed, it carries nothing.
+                let _ = data.read_all();
+                let socket = control.channel().socket();
+                socket.set_nonblocking(true).unwrap();
+                let answered = socket.peek(&mut [0; 3]);
+                socket.set_nonblocking(false).unwrap();
+                assert!(matches!(answered, Ok(3)), "{kind:?}, {line}, round {round}: {answered:?}");
+                assert!(control.reply().unwrap().code >= 550);
+            }
+        }
+    }
+}

@@ -79,14 +79,14 @@ impl Session {
             Ok(looked) => looked,
             Err(reply) => {
                 self.client.control.queue(&reply);
-                return Ok(());
+                return self.let_go(pending).await;
             }
         };
         let offset = if looked.is_some() { 0 } else { transfer.restart };
-        let Some(opened) = self.open_server_side(offset).await? else { return Ok(()) };
+        let Some(opened) = self.open_server_side(offset).await? else { return self.let_go(pending).await };
         let Some(server) = &mut self.upstream else {
             self.client.control.queue(&not_connected());
-            return Ok(());
+            return self.let_go(pending).await;
         };
         let (inspection, leave_out, mut aside) = match looked {
             Some(Looked { inspection, leave_out, aside }) => (Some(inspection), leave_out, aside),
@@ -102,7 +102,7 @@ impl Session {
             Ok(Ok(id)) => id,
             Ok(Err(refused)) => {
                 self.pass_reply(&refused);
-                return Ok(());
+                return self.let_go(pending).await;
             }
             Err(lost) => return self.server_lost(&lost),
         };
@@ -138,7 +138,15 @@ impl Session {
         };
         let ended = {
             let mut data = pin!(carry.run(&start, &progress));
-            self.beside(data.as_mut(), &start, &mut course, &progress).await
+            let ended = self.beside(data.as_mut(), &start, &mut course, &progress).await;
+            if matches!(ended, Ok(Ended::Done)) && course.is_refused() {
+                drop(live);
+                self.client.entry.set_state(SessionState::Idle);
+                self.conclude(ended, course, &record, &progress).await?;
+                // The data connection ends behind the reply, see [`Self::let_go`].
+                return self.client.flush().await;
+            }
+            ended
         };
         let ended = match ended {
             Ok(Ended::Done) => self.complete(&mut course, &progress).await,
@@ -148,6 +156,14 @@ impl Session {
         drop(live);
         self.client.entry.set_state(SessionState::Idle);
         self.conclude(ended, course, &record, &progress).await
+    }
+
+    /// Ends what a client has opened for a transfer that is refused. The reply first: one that sees its data connection
+    /// end before it takes that for all there is to know.
+    async fn let_go(&mut self, pending: Pending) -> Result<(), End> {
+        self.client.flush().await?;
+        pending.dismiss().await;
+        Ok(())
     }
 
     /// Asks for the server's data channel while the client, which has its answer, opens its own.
@@ -339,9 +355,12 @@ impl Course {
     fn is_decided(&self) -> bool {
         match (&self.carried, &self.last) {
             (Some(_), Some(_)) => true,
-            // Refused before it began: no octet will come.
-            (None, Some(reply)) => reply.code >= 400 && !self.begun,
-            _ => false,
+            _ => self.is_refused(),
         }
+    }
+
+    /// Whether the server has refused it before it began: no octet will come.
+    fn is_refused(&self) -> bool {
+        self.carried.is_none() && !self.begun && self.last.as_ref().is_some_and(|reply| reply.code >= 400)
     }
 }
