@@ -55,8 +55,12 @@ pub(crate) const PIECES: &[Verb] = &[Verb::Appe, Verb::Comb, Verb::Stou];
 /// How the names of uploads begin that have not passed yet; sixteen digits follow.
 pub(crate) const ASIDE: &str = ".portway-";
 
-/// Whether a command names such an upload, which another session might take away before it is judged.
+/// Whether a command names such an upload, which another session might take away before it is judged. What an earlier run
+/// has left may be deleted.
 fn names_aside(command: &Command<'_>) -> bool {
+    if matches!(command, Command::Dele(_)) {
+        return false;
+    }
     let argument = rules::argument(command);
     let digits = |from: usize| argument.get(from..from + 16);
     argument.windows(ASIDE.len()).enumerate().any(|(at, part)| {
@@ -145,6 +149,7 @@ mod tests {
             ("RNFR d/.portway-0123456789abcdef", false),
             ("SITE CPFR .PORTWAY-0123456789ABCDEF", false),
             ("RNFR .portway-notes", true),
+            ("DELE .portway-0123456789abcdef", true),
         ] {
             let command = Command::parse(line.as_bytes()).unwrap();
             assert_eq!(filter.judge(&command).is_ok(), passes, "{line}");
