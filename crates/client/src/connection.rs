@@ -31,8 +31,8 @@ pub(crate) use way::Opened;
 
 /// One control connection, logged in, and the data connections it asks for.
 ///
-/// One transfer at a time; every method takes it by `&mut`. After an error whose [`Error::ends_session`] is
-/// true only [`Self::reconnect`] helps.
+/// One transfer at a time; every method takes it by `&mut`. After an error whose
+/// [`ends_session`](crate::Error::ends_session) is true only [`Self::reconnect`] helps.
 #[derive(Debug)]
 pub struct Connection {
     settings: Arc<Settings>,
