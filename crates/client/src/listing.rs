@@ -167,9 +167,35 @@ pub(crate) fn is_refusal(error: &Error, codes: &[u16]) -> bool {
     matches!(&error.cause, Cause::Refused { reply, .. } if codes.contains(&reply.code))
 }
 
+/// Whether a refused listing says that the directory is not there. By their codes nearly all servers do; some have
+/// one for all that goes wrong (ftp-srv: `451 ENOENT: no such file or directory`).
+pub(crate) fn is_missing(error: &Error) -> bool {
+    let Cause::Refused { reply, .. } = &error.cause else { return false };
+    let text = reply.lines.join(&b' ').to_ascii_lowercase();
+    matches!(reply.code, 450 | 501 | 550)
+        || reply.code != 421 && String::from_utf8_lossy(&text).contains("no such file")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_there_is_known_by_codes_and_by_words() {
+        for (code, words, missing) in [
+            (550, "x: no such directory.", true),
+            (450, "x", true),
+            (501, "x", true),
+            (451, "ENOENT: no such file or directory, stat '/m'", true),
+            (451, "Local error", false),
+            (421, "No such file; goodbye", false),
+            (530, "Log in first", false),
+        ] {
+            let reply = portway_proto::RawReply { code, lines: vec![words.as_bytes().to_vec()] };
+            let error = Error::new(Phase::Command, Cause::Refused { command: "LIST m".to_owned(), reply });
+            assert_eq!(is_missing(&error), missing, "{code} {words}");
+        }
+    }
 
     #[test]
     fn what_cannot_be_read_is_counted_and_no_empty_directory() {

@@ -18,7 +18,7 @@ use super::trail::Trail;
 use super::work::{Site, list_again};
 use super::{Audience, Fate, MirrorOptions, Report};
 use crate::batch::SMALL;
-use crate::listing::is_refusal;
+use crate::listing::is_missing;
 use crate::tree::DEEPEST;
 use crate::{Connection, Error, GetOptions, Offered, Settings, Target, Wanted};
 use portway_vfs::LocalFs;
@@ -158,7 +158,7 @@ impl Across {
         let there = self.there(below);
         let held = match list_again(sink, &there).await {
             Ok(held) => held.rows,
-            Err(error) if is_refusal(&error, &[550, 450, 501]) => Vec::new(),
+            Err(error) if is_missing(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
         // Some servers list a directory that does not exist as empty.

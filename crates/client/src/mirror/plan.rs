@@ -10,7 +10,7 @@ use super::queue::Work;
 use super::trail::Trail;
 use super::work::Site;
 use super::{Direction, Fate, MirrorOptions};
-use crate::listing::{Listing, is_refusal};
+use crate::listing::{Listing, is_missing};
 use crate::tree::DEEPEST;
 use crate::{Cause, Connection, Error, Offered, Phase, Wanted};
 
@@ -182,7 +182,7 @@ impl Site {
         let mut made = false;
         let rows = match self.list(connection, below).await {
             Ok(listing) => listing.rows,
-            Err(error) if is_refusal(&error, &[550, 450, 501]) => {
+            Err(error) if is_missing(&error) => {
                 self.make_remote(connection, &remote, below).await?;
                 made = true;
                 Vec::new()
