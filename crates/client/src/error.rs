@@ -359,6 +359,7 @@ fn usual(phase: Phase, cause: &Cause) -> (Blame, Option<String>) {
         Cause::Control(error) if error.to_string().contains("fatal alert") => {
             (Blame::Server, Some(WANTS_OURS))
         }
+        Cause::Tls(TlsError::NotTls { .. }) => (Blame::Server, None),
         Cause::Tls(_) => {
             (Blame::Server, Some("give the authority with --ca FILE, or --insecure to trust anybody"))
         }

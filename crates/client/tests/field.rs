@@ -79,6 +79,22 @@ async fn an_upload_is_done_when_the_size_at_the_server_says_so() {
 }
 
 #[tokio::test]
+async fn an_upload_is_begun_anew_where_the_server_cannot_append() {
+    let (folder, _) = here();
+    let content = bytes(13, 70_000);
+    std::fs::write(folder.path().join("f"), &content).unwrap();
+    let file = std::fs::File::open(folder.path().join("f")).unwrap();
+    for (habit, resumed_at) in [(Habit::NoAppe, 0), (Habit::None, 20_000)] {
+        let fake = Fake::start(habit, &[("up", content[..20_000].to_vec())]);
+        let mut connection = Connection::open(&target(&fake), Arc::new(settings())).await.unwrap();
+        let options = PutOptions { resume: true, ..PutOptions::default() };
+        let put = connection.put(&file, b"up", options, &Progress::new()).await.unwrap();
+        assert_eq!(put.resumed_at, resumed_at, "{habit:?}");
+        assert!(fake.files.lock().unwrap().get("up") == Some(&content), "{habit:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_blocked_mode_costs_about_a_second_once_and_is_passed_over_the_next_time() {
     let fake = Fake::start(Habit::PassiveSilent, &[("f", bytes(1, 1000))]);
     let memory = Arc::new(Memory::in_process());

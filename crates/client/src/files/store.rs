@@ -8,6 +8,7 @@ use portway_proto::client::{Evidence, Judgement};
 use portway_proto::{Command, Representation, Site, Timestamp, printable};
 
 use super::{Next, PutOptions, Stored, Verify, again_or_not, cut, draft_name, failed};
+use crate::listing::is_refusal;
 use crate::{Body, Cause, Connection, Done, Error, Job, Phase};
 
 impl Connection {
@@ -56,7 +57,7 @@ impl Connection {
                 start = 0;
             }
         }
-        let resumed_at = start;
+        let (mut resumed_at, mut appends) = (start, true);
         let mut attempt = 0;
         let mut complete = resumed_at == total && total > 0;
         let mut by_proof = complete;
@@ -66,6 +67,11 @@ impl Connection {
                 if start > 0 { Job::Appe { path: place } } else { Job::Stor { path: place, offset: 0 } };
             let body = Body::FromFile(file, range.start.saturating_add(start), Some(total - start));
             let done = self.transfer(job, body, representation, progress).await;
+            if start > 0 && matches!(&done, Err(error) if is_refusal(error, &[500, 502, 504])) {
+                // It cannot append: from the beginning then, as where there is nothing yet.
+                (appends, start, resumed_at) = (false, 0, 0);
+                continue;
+            }
             let (next, at) = self.judge_put(place, done, start, total, image, options.verify).await;
             let moved = at.is_some_and(|at| at > start);
             let error = match next {
@@ -79,7 +85,7 @@ impl Connection {
             };
             attempt = if moved { 1 } else { attempt + 1 };
             // More than we sent is somebody else's file: from the beginning.
-            start = at.filter(|&at| at <= total && image).unwrap_or(0);
+            start = at.filter(|&at| at <= total && image && appends).unwrap_or(0);
             if attempt >= self.settings().attempts.max(1) {
                 let cut =
                     || Error::new(Phase::Transfer, Cause::Cut { expected: Some(total), reached: start });

@@ -215,6 +215,7 @@ impl Session {
                     Data::Active(SocketAddr::from((Ipv4Addr::LOCALHOST, numbers[4] * 256 + numbers[5])));
                 "200 ok".to_owned()
             }
+            "APPE" if self.habit == Habit::NoAppe => "502 Command 'APPE' not implemented".to_owned(),
             "RETR" | "LIST" | "MLSD" | "STOR" | "APPE" => return self.transfer(control, verb, arg),
             "QUIT" => {
                 control.write_all(b"221 bye\r\n")?;

@@ -37,6 +37,8 @@ pub(crate) enum Habit {
     Odd227,
     /// Every reply to REST is a refusal.
     NoRest,
+    /// It cannot append.
+    NoAppe,
     /// A listing with names that lead out.
     HostileNames,
     /// It says nothing at all.
