@@ -30,21 +30,7 @@ impl Session {
         let preparing = job::prepare(&user, transfer, self.client.dialogue.facts());
         let prepared = match self.client.control.attend(preparing).await? {
             Ok(prepared) => prepared,
-            Err(reply) => {
-                // Of a refused upload the octets may be under way: they must not become the next file's.
-                if transfer.mode == Mode::Block && !transfer.kind.is_upload() {
-                    self.client.pending = pending;
-                    self.client.dialogue.channel_unused(transfer.channel);
-                    self.client.control.queue(&reply);
-                } else {
-                    self.client.control.queue(&reply);
-                    // The reply first: a client that sees its data connection end before it takes that for all
-                    // there is to know.
-                    self.client.flush().await?;
-                    pending.dismiss().await;
-                }
-                return Ok(());
-            }
+            Err(reply) => return self.refused(transfer, pending, &reply).await,
         };
         let announcing =
             if transfer.channel == Channel::Kept { Code::TRANSFER_STARTING } else { Code::OPENING_DATA };
@@ -76,32 +62,9 @@ impl Session {
         live.add(progress.octets());
         drop(live);
         self.client.entry.set_state(SessionState::Idle);
-        let name = transfer.kind.name();
         match ended {
-            Ended::Done(mut done) => {
-                let kept = done.kept.take().filter(|_| done.result.is_ok());
-                // RFC 959 §5.4: 226 when the data connection closes, 250 when it stays.
-                let complete = if kept.is_some() { Code::FILE_ACTION_OK } else { Code::TRANSFER_COMPLETE };
-                if let Some(conn) = kept {
-                    let (verb, announced) = (record.mode, record.announced);
-                    self.client.pending = Pending::Kept(Box::new(Kept { conn, verb, announced }));
-                    self.client.dialogue.channel_unused(Channel::Kept);
-                }
-                let reply = match &done.result {
-                    Ok(()) => match &stored_as {
-                        Some(unique) => {
-                            Reply::octets(complete, &[b"Stored as ", unique.as_slice(), b"."].concat())
-                        }
-                        None => Reply::new(complete, "Transfer complete."),
-                    },
-                    Err(broken) => broken.reply(name),
-                };
-                self.log_failed_channel(&record, &done);
-                let cause = done.result.as_ref().err().map(Broken::cause);
-                let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
-                let outcome = (result, reply.code().number(), cause);
-                self.log(&record, &progress, done.facts.as_ref(), outcome);
-                self.client.control.queue(&reply);
+            Ended::Done(done) => {
+                self.conclude(done, &record, &progress, (transfer.kind.name(), stored_as.as_deref()));
                 Ok(())
             }
             Ended::Aborted => {
@@ -114,6 +77,48 @@ impl Session {
                 Err(end)
             }
         }
+    }
+
+    /// The transfer does not begin. Of a refused upload the octets may be under way: they must not become the next file's.
+    async fn refused(&mut self, transfer: &Transfer<'_>, pending: Pending, reply: &Reply) -> Result<(), End> {
+        self.client.control.queue(reply);
+        if transfer.mode == Mode::Block && !transfer.kind.is_upload() {
+            self.client.pending = pending;
+            self.client.dialogue.channel_unused(transfer.channel);
+            return Ok(());
+        }
+        // The reply first: a client that sees its data connection end before it takes that for all there is to know.
+        self.client.flush().await?;
+        pending.dismiss().await;
+        Ok(())
+    }
+
+    /// Says and logs how it ended.
+    fn conclude(
+        &mut self,
+        mut done: Done,
+        record: &TransferRecord,
+        progress: &Progress,
+        (name, stored_as): (&[u8], Option<&[u8]>),
+    ) {
+        let kept = done.kept.take().filter(|_| done.result.is_ok());
+        // RFC 959 §5.4: 226 when the data connection closes, 250 when it stays.
+        let complete = if kept.is_some() { Code::FILE_ACTION_OK } else { Code::TRANSFER_COMPLETE };
+        if let Some(conn) = kept {
+            let (verb, announced) = (record.mode, record.announced);
+            self.client.pending = Pending::Kept(Box::new(Kept { conn, verb, announced }));
+            self.client.dialogue.channel_unused(Channel::Kept);
+        }
+        let reply = match (&done.result, stored_as) {
+            (Ok(()), Some(unique)) => Reply::octets(complete, &[b"Stored as ", unique, b"."].concat()),
+            (Ok(()), None) => Reply::new(complete, "Transfer complete."),
+            (Err(broken), _) => broken.reply(name),
+        };
+        self.log_failed_channel(record, &done);
+        let cause = done.result.as_ref().err().map(Broken::cause);
+        let result = if cause.is_none() { TransferResult::Complete } else { TransferResult::Failed };
+        self.log(record, progress, done.facts.as_ref(), (result, reply.code().number(), cause));
+        self.client.control.queue(&reply);
     }
 
     /// Runs the transfer beside the control channel. The 150 leaves when the transfer has to wait for
