@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::run;
 
 /// Lines of a Rust file, tests and comments included.
-const LIMIT: usize = 500;
+const LIMIT: usize = 400;
 
 /// Files that may be longer: path, lines, and why splitting would not help the reader.
 const EXCEPTIONS: &[(&str, usize, &str)] = &[];
