@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn long_files_and_stale_exceptions_are_named() {
-        let sizes = [("short.rs", 500), ("long.rs", 501), ("table.rs", 900), ("shrunk.rs", 10)]
+        let sizes = [("short.rs", LIMIT), ("long.rs", LIMIT + 1), ("table.rs", 900), ("shrunk.rs", 10)]
             .map(|(name, lines)| (name.to_owned(), lines));
         let exceptions =
             [("table.rs", 900, "one table"), ("shrunk.rs", 600, "was long"), ("gone.rs", 600, "was")];
