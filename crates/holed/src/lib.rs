@@ -20,7 +20,7 @@ mod socket;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use portway_nft::{Filter, Holes, OwnAddresses};
+use portway_nft::{Filter, Holes, Kept, OwnAddresses, TABLE};
 
 use crate::options::{Options, Start};
 
@@ -55,6 +55,8 @@ enum RunError {
     Socket { path: String, why: std::io::Error },
     #[error("cannot give up privileges: {0}")]
     Privileges(std::io::Error),
+    #[error("cannot look after the guarded ports: {0}")]
+    Guard(std::io::Error),
     #[error("cannot wait for requests: {0}")]
     Wait(std::io::Error),
     #[error("this helper is of version {0}, and the gate is not")]
@@ -73,7 +75,10 @@ fn start(options: &Options) -> Result<(), RunError> {
     let listener = socket::Listener::bind(&options.socket).map_err(at)?;
     let filter = Filter::install(&options.layout)?;
     privileges::keep_net_admin_only(options.user).map_err(RunError::Privileges)?;
+    // A table that the kernel owns with us is spared by whoever loads his rules anew; one that guards ports is not.
+    let guarded =
+        options.layout.guard.as_ref().map(|_| Kept::of(TABLE)).transpose().map_err(RunError::Guard)?;
     eprintln!("portway-holed: ready on {}", options.socket.display());
     let holes = Holes::new(filter, options.policy.clone(), OwnAddresses::of_this_host());
-    serve::serve(&listener, &signals, holes, options).map_err(RunError::Wait)
+    serve::serve(&listener, &signals, holes, guarded, options).map_err(RunError::Wait)
 }

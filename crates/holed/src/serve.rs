@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use portway_nft::wire::{Answer, Ask, Outcome, REQUEST, Request};
-use portway_nft::{Filter, FilterError, Holes, Kept, OpenError, Refusal, TABLE};
+use portway_nft::{Filter, FilterError, Holes, Kept, OpenError, Refusal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clients::{Client, Clients};
@@ -14,16 +14,15 @@ use crate::report;
 use crate::signals::Signals;
 use crate::socket::{Listener, answer, receive};
 
-/// Serves until a signal says to end; then closes and logs what is open.
+/// Serves until a signal says to end, and writes the guarded table again when it is taken away; then closes and logs what is open.
 pub(crate) fn serve(
     listener: &Listener,
     signals: &Signals,
     mut holes: Holes<Filter>,
+    mut guarded: Option<Kept>,
     options: &Options,
 ) -> io::Result<()> {
     let mut clients = Clients::default();
-    // A table that the kernel owns with us is spared by whoever loads his rules anew; one that guards ports is not.
-    let mut guarded = options.layout.guard.as_ref().map(|_| Kept::of(TABLE)).transpose()?;
     loop {
         let (ready, ids) = wait(listener, signals, guarded.as_ref(), &clients, holes.next_sweep())?;
         let [ended, knocked, changed, talking @ ..] = ready.as_slice() else { continue };
