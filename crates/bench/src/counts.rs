@@ -137,7 +137,7 @@ fn serve(control: &mut Control, what: What, source: &fs::File) -> Result<()> {
         What::Small => drop(load::small_files(control, "small", 1, Duration::MAX)?),
         What::List => drop(control.fetch("MLSD many")?),
         What::Large => drop(load::download(control, "large")?),
-        What::Up => drop(load::upload(control, source, "up")?),
+        What::Up => drop(load::upload(control, source, "STOR up")?),
     }
     Ok(())
 }

@@ -55,13 +55,13 @@ pub(crate) fn discard(stream: &TcpStream) -> Result<u64> {
     }
 }
 
-/// Uploads a file; returns the octets. In clear the kernel sends it.
+/// Uploads a file by `command` (STOR or APPE, and a name); returns the octets. In clear the kernel sends it.
 ///
 /// # Errors
 /// When the transfer fails.
-pub(crate) fn upload(control: &mut Control, file: &File, name: &str) -> Result<u64> {
+pub(crate) fn upload(control: &mut Control, file: &File, command: &str) -> Result<u64> {
     let length = file.metadata()?.len();
-    let mut data = control.begin(format!("STOR {name}"))?;
+    let mut data = control.begin(command)?;
     let mut at = 0;
     match &mut data {
         Data::Plain(stream) => {

@@ -6,6 +6,7 @@ mod rivals;
 mod wire;
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -167,6 +168,8 @@ const NOTES: &[&str] = &[
     "reverse    portway proxy --reverse; a JSON log line for each session and transfer",
     "forward    portway proxy --forward, login as user@host:port; the same log",
     "Client and servers share the CPUs with the proxy, so that direct has the more of them.",
+    "STOR       into a node of /dev/null where the machine lets a folder have one: to give a new file its memory takes longer, and",
+    "           differs more from one time to the next, than to pass it through any proxy",
     "pinned     all of vsftpd on one processor; it decrypts in one process and stores in another, and where the scheduler puts the",
     "           two weighs more than any proxy",
     "1 and 10 Gbit/s: the clients in a network namespace of their own, behind a veth pair with a token bucket (tc tbf) each way;",
@@ -233,6 +236,8 @@ struct World {
     subject: Subject,
     private: bool,
     roads: Vec<Road>,
+    /// There is a [`SINK`].
+    sink: bool,
     /// Given up last.
     _wire: Option<Wire>,
 }
@@ -257,6 +262,7 @@ impl World {
         tree.write("large", portway_e2e::bytes(1, large))?;
         tree.write("part", portway_e2e::bytes(3, sizes.crowd.1))?;
         tree.write("small", portway_e2e::bytes(2, 1024))?;
+        let sink = make_sink(&tree.at(SINK)).is_ok();
         let options = Options {
             listen: vec![ip.into()],
             tls: private,
@@ -273,7 +279,7 @@ impl World {
         if let Some(wire) = &wire {
             wire.enter_near()?;
         }
-        Ok(Self { subject, private, roads, _wire: wire })
+        Ok(Self { subject, private, roads, sink, _wire: wire })
     }
 
     /// Every row of this world, each with all roads one after the other.
@@ -311,6 +317,22 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Where uploads go: the memory of new files is not what is measured.
+const SINK: &str = "sink";
+
+/// A node of `/dev/null` that everybody may write to.
+fn make_sink(at: &Path) -> Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    mknodat(CWD, at, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 3))?;
+    std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o666))?;
+    // A file system without devices (`nodev`) has the node and does not open it.
+    let opened = std::fs::OpenOptions::new().write(true).open(at);
+    if opened.is_err() {
+        std::fs::remove_file(at)?;
+    }
+    Ok(opened.map(drop)?)
 }
 
 /// How long processes that end may take until their time is known.

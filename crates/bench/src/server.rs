@@ -251,7 +251,7 @@ fn large(
     let mut spent = 0.0;
     for _ in 0..times {
         let before = processes.cpu()?;
-        load::upload(&mut control, &source, "up")?;
+        load::upload(&mut control, &source, "STOR up")?;
         spent += processes.cpu()? - before;
         std::fs::remove_file(server.tree().at("up"))?;
     }

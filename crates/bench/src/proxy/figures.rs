@@ -10,7 +10,7 @@ use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::rivals::Road;
-use super::{Sizes, World};
+use super::{SINK, Sizes, World};
 use crate::load;
 
 impl World {
@@ -50,19 +50,18 @@ impl World {
     pub(super) fn stor(&self, road: &Road, _: Sizes) -> Result<(f64, f64)> {
         let mut control = self.session(road)?;
         let source = File::open(self.subject.tree.at("large"))?;
-        load::upload(&mut control, &File::open(self.subject.tree.at("part"))?, "up")?;
-        std::fs::remove_file(self.subject.tree.at("up"))?;
-        // Each under a name of its own: to replace a file takes the time to forget the old one.
-        let (mut octets, mut names) = (0, Vec::new());
+        // vsftpd cuts a file off before it stores one, which no device lets it do.
+        let command = if self.sink { format!("APPE {SINK}") } else { "STOR up".to_owned() };
+        load::upload(&mut control, &File::open(self.subject.tree.at("part"))?, &command)?;
+        let mut octets = 0;
         let (wall, cpu) = Self::clock(road, || {
             repeat(|| {
-                names.push(format!("up{}", names.len()));
-                octets += load::upload(&mut control, &source, names.last().map_or("up", String::as_str))?;
+                octets += load::upload(&mut control, &source, &command)?;
                 Ok(())
             })
         })?;
-        for name in names {
-            std::fs::remove_file(self.subject.tree.at(&name))?;
+        if !self.sink {
+            std::fs::remove_file(self.subject.tree.at("up"))?;
         }
         Ok(rate(octets, wall, cpu))
     }
@@ -171,7 +170,7 @@ fn repeat(mut work: impl FnMut() -> Result<()>) -> Result<()> {
 }
 
 /// What is shorter says more about the scheduler's mood than about a transfer.
-const LONG_ENOUGH: Duration = Duration::from_secs(1);
+const LONG_ENOUGH: Duration = Duration::from_millis(500);
 
 /// MiB a second, and CPU seconds for a GiB.
 fn rate(octets: u64, wall: f64, cpu: f64) -> (f64, f64) {
