@@ -13,7 +13,7 @@ static PACES: LazyLock<bool> = LazyLock::new(|| {
 });
 
 /// Takes a socket that will talk to a loopback address, or listens on one, off the timers of BBR. There is no queue on
-/// that way, and the timers take more than half of a relay's CPU time. Of no effect elsewhere, on connections that
+/// that way, and the timers take two fifths of a relay's CPU time. Of no effect elsewhere, on connections that
 /// are open already, and where the default does not pace: what goes over a line is the administrator's to say.
 pub(crate) fn unpace(socket: impl AsFd, at: IpAddr) {
     #[cfg(target_os = "linux")]
